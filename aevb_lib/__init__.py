@@ -1,0 +1,62 @@
+"""Auto-encoding variational Bayes, in parts that a notebook cell can hold.
+
+Distributions flow between small modules; estimators are pure functions with one value per image;
+an inference algorithm is an object with one method, ``step(batch)``; one short ``fit`` turns any of
+them into a ``History``. Figures live in :mod:`aevb_lib.plotting`, which is not imported here.
+"""
+
+from aevb_lib.data import ImageSet, load_mnist
+from aevb_lib.distributions import bernoulli, diagonal_normal, kl_divergence, log_mean_exp
+from aevb_lib.evaluation import (
+    active_units,
+    importance_log_likelihood,
+    kl_per_dimension,
+    mean_bound,
+    mean_elbo,
+    mean_reconstruction,
+    reconstruction_error,
+)
+from aevb_lib.history import History, Record
+from aevb_lib.inference import AEVB, Reconstruction
+from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
+from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
+from aevb_lib.objectives import Bound, reconstruction, sgvb_a, sgvb_b
+from aevb_lib.training import fit, seed_everything
+from aevb_lib.types import Algorithm, Batch, Codec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AEVB",
+    "MLP",
+    "VAE",
+    "Algorithm",
+    "Autoencoder",
+    "Batch",
+    "BernoulliMLP",
+    "Bound",
+    "Codec",
+    "GaussianMLP",
+    "History",
+    "ImageSet",
+    "LatentVariableModel",
+    "Reconstruction",
+    "Record",
+    "active_units",
+    "bernoulli",
+    "diagonal_normal",
+    "fit",
+    "importance_log_likelihood",
+    "kl_divergence",
+    "kl_per_dimension",
+    "load_mnist",
+    "log_mean_exp",
+    "mean_bound",
+    "mean_elbo",
+    "mean_reconstruction",
+    "reconstruction",
+    "reconstruction_error",
+    "seed_everything",
+    "sgvb_a",
+    "sgvb_b",
+]

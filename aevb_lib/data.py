@@ -1,0 +1,342 @@
+"""Images in memory: MNIST under its three regimes, and minibatches taken by index.
+
+A data set is one tensor. MNIST as float32 is 188 MB and a minibatch is one ``index_select`` on the
+device where the images already are, so there are no per-image transforms and no worker processes.
+
+What a pixel is decides what a log-likelihood means, so the choice has a name, the *regime*:
+
+* ``"grey"``: intensities in [0, 1] go through the Bernoulli log-likelihood as they are. That is a
+  cross-entropy and *not* a likelihood, but it is what most tutorials report.
+* ``"static"``: every pixel was drawn once, ``x ~ Bernoulli(intensity)``, with a fixed seed.
+* ``"dynamic"``: every training pixel is drawn again each time its image is used.
+
+Numbers from different regimes must not be compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import math
+import os
+import shutil
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from aevb_lib.types import Batch, Batches
+
+if TYPE_CHECKING:
+    from torchvision.datasets import MNIST
+
+__all__ = ["REGIMES", "ImageSet", "binarize", "load_mnist"]
+
+REGIMES = ("grey", "static", "dynamic")
+
+# The fixed draw behind "static"; the test split takes the next seed. Any number would do: this one
+# is the paper's on arXiv.
+STATIC_SEED = 13126114
+
+_ARCHIVES = Path(__file__).parent / "assets" / "mnist"
+_ABANDONED_SECONDS = 3600.0
+
+
+class ImageSet:
+    """Images and their labels, held in memory on one device.
+
+    Args:
+        images: Pixels in [0, 1], floating point, shape ``[N, P]``; kept as float32.
+        labels: Integer classes, shape ``[N]``; kept as int64. Without labels every image gets -1,
+            which no digit can be mistaken for.
+        dynamic: Whether :meth:`batches` draws ``x ~ Bernoulli(images)`` anew for every batch.
+
+    Raises:
+        TypeError: If ``images`` is not a floating-point tensor, or ``labels`` not an integer one.
+        ValueError: If a shape does not fit, or a pixel is outside [0, 1] or not a number.
+
+    Example:
+        >>> data = ImageSet(torch.rand(10, 784))
+        >>> [tuple(batch.images.shape) for batch in data.batches(4)]
+        [(4, 784), (4, 784), (2, 784)]
+    """
+
+    images: Float[Tensor, "N P"]
+    labels: Int[Tensor, " N"]
+    dynamic: bool
+
+    def __init__(
+        self, images: Tensor, labels: Tensor | None = None, *, dynamic: bool = False
+    ) -> None:
+        _check_images(images)
+        if labels is None:
+            labels = torch.full((len(images),), -1, device=images.device)
+        _check_labels(labels, len(images))
+        self.images = images.to(torch.float32)
+        self.labels = labels.to(images.device, torch.int64)
+        self.dynamic = dynamic
+
+    def __len__(self) -> int:
+        """Number of images, N."""
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        """Summary on one line."""
+        count, pixels = self.images.shape
+        redrawn = ", redrawn for every batch" if self.dynamic else ""
+        return f"ImageSet({count} images of {pixels} pixels on {self.images.device}{redrawn})"
+
+    def take(self, n: int) -> ImageSet:
+        """Return the first ``n`` images, without a copy. The paper uses 50,000 and 1,000 of MNIST.
+
+        Raises:
+            ValueError: If ``n`` is smaller than 1 or larger than the set.
+        """
+        if not 1 <= n <= len(self):
+            raise ValueError(f"cannot take {n} images: give a number from 1 to {len(self)}")
+        return self._with(self.images[:n], self.labels[:n])
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """Return the same images on ``device``; minibatches are then made there."""
+        return self._with(self.images.to(device), self.labels.to(device))
+
+    def _with(self, images: Tensor, labels: Tensor) -> ImageSet:
+        # Not through __init__: looking at every pixel again would make a GPU wait for the answer.
+        other = copy.copy(self)
+        other.images, other.labels = images, labels
+        return other
+
+    def batches(
+        self, size: int, *, shuffle: bool = True, generator: torch.Generator | None = None
+    ) -> Batches:
+        """Return minibatches that can be iterated over again and again, one epoch each time.
+
+        Every epoch holds every image once; if ``size`` does not divide N, the last batch is short.
+        One seed gives one order on every device. The pixels of a dynamic set are drawn where the
+        images are, seeded once per epoch from ``generator``: one seed gives one result on each kind
+        of device, another on another kind (torch's generators differ), and no batch waits for it.
+
+        Args:
+            size: Images per batch, B.
+            shuffle: Whether each epoch has a fresh random order; otherwise that of storage.
+            generator: CPU generator for order and dynamic pixels; torch's global one by default.
+
+        Raises:
+            ValueError: If ``size`` is smaller than one or ``generator`` is not on the CPU.
+
+        Example:
+            >>> data = ImageSet(torch.eye(3))
+            >>> [batch.indices.tolist() for batch in data.batches(2, shuffle=False)]
+            [[0, 1], [2]]
+        """
+        if size < 1:
+            raise ValueError(f"a batch needs at least one image, but size is {size}")
+        if generator is not None and generator.device.type != "cpu":
+            raise ValueError(
+                f"the generator is on {generator.device}, so the order of the images would depend "
+                "on the device: make it with torch.Generator()"
+            )
+        return _Minibatches(self, size, shuffle, generator)
+
+
+@dataclass(frozen=True)
+class _Minibatches:
+    """What :meth:`ImageSet.batches` returns."""
+
+    data: ImageSet
+    size: int
+    shuffle: bool
+    generator: torch.Generator | None
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.data) / self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        data, num_images = self.data, len(self.data)
+        order = (
+            torch.randperm(num_images, generator=self.generator, device="cpu")
+            if self.shuffle
+            else torch.arange(num_images, device="cpu")
+        )
+        pixels = self._pixel_generator() if data.dynamic else None
+        # The order goes to the device once per epoch, so that no batch waits for a transfer.
+        for indices in order.to(data.images.device).split(self.size):
+            images = data.images.index_select(0, indices)
+            if data.dynamic:
+                images = binarize(images, generator=pixels)
+            yield Batch(images, data.labels.index_select(0, indices), indices)
+
+    def _pixel_generator(self) -> torch.Generator:
+        seed = int(torch.randint(2**62, (), generator=self.generator, device="cpu"))
+        return torch.Generator(self.data.images.device).manual_seed(seed)
+
+
+def binarize(
+    images: Float[Tensor, "*batch P"], *, generator: torch.Generator | None = None
+) -> Float[Tensor, "*batch P"]:
+    """Draw ``x ~ Bernoulli(images)``, every pixel on its own.
+
+    Args:
+        images: Pixels in [0, 1], read as probabilities of a one; any leading axes.
+        generator: Generator on the device of the images; that device's global one by default.
+
+    Returns:
+        Zeros and ones, same shape and type.
+
+    Example:
+        >>> binarize(torch.tensor([[0.0, 1.0]]))
+        tensor([[0., 1.]])
+    """
+    uniform = torch.rand(
+        images.shape, dtype=images.dtype, device=images.device, generator=generator
+    )
+    return uniform.lt_(images)  # in place: 188 MB less for the whole of MNIST
+
+
+def load_mnist(
+    root: str | Path | None = None, *, regime: str = "grey"
+) -> tuple[ImageSet, ImageSet]:
+    """Load MNIST: 60,000 training and 10,000 test images of 784 pixels.
+
+    The archives come with this package and are unpacked by :class:`torchvision.datasets.MNIST` the
+    first time; nothing is ever downloaded. Several processes may do so at once.
+
+    Args:
+        root: Folder for the unpacked files (70 MB). By default the environment variable
+            ``AEVB_DATA``, or else ``aevb`` in the user's cache folder.
+        regime: ``"grey"``, ``"static"`` or ``"dynamic"``, as described at the top of this module.
+            The test images of ``"dynamic"`` are those of ``"static"``, so that an evaluation can be
+            repeated.
+
+    Returns:
+        The training and the test set. Training on the test set is not an experiment.
+
+    Raises:
+        ValueError: If the regime is unknown.
+        OSError: If the files cannot be unpacked into ``root``; nothing half-written stays there.
+        FileNotFoundError: If the archives are not in the installed package.
+        RuntimeError: If an archive in the installed package is damaged.
+
+    Example:
+        >>> train, test = load_mnist(regime="static")
+        >>> train, len(test)
+        (ImageSet(60000 images of 784 pixels on cpu), 10000)
+    """
+    from torchvision.datasets import MNIST  # heavy: `import aevb_lib` stays light without it
+
+    if regime not in REGIMES:
+        raise ValueError(f"unknown regime {regime!r}; there are: {', '.join(REGIMES)}")
+    root = _default_root() if root is None else Path(root).expanduser()
+    _unpack(root, MNIST)
+    grey_train, grey_test = (MNIST(root, train=split, download=True) for split in (True, False))
+    return (
+        _image_set(grey_train, STATIC_SEED if regime == "static" else None, regime == "dynamic"),
+        _image_set(grey_test, None if regime == "grey" else STATIC_SEED + 1),
+    )
+
+
+def _image_set(mnist: MNIST, seed: int | None, dynamic: bool = False) -> ImageSet:
+    images = mnist.data.flatten(1).float().div_(255)
+    if seed is not None:
+        images = binarize(images, generator=torch.Generator().manual_seed(seed))
+    return ImageSet(images, mnist.targets, dynamic=dynamic)
+
+
+def _default_root() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("AEVB_DATA") or Path(cache) / "aevb").expanduser()
+
+
+def _unpack(root: Path, mnist: type[MNIST]) -> None:
+    """Make sure that sound MNIST files are in ``root/MNIST/raw``.
+
+    Everything is prepared in a private folder beside it and moved file by file: each move replaces
+    a whole file by a whole file, so another process sees the old or the new one, never a part.
+    """
+    raw = root / "MNIST" / "raw"
+    archives = {_ARCHIVES / name: md5 for name, md5 in mnist.resources}
+    if missing := [path.name for path in archives if not path.is_file()]:
+        raise FileNotFoundError(
+            f"{', '.join(missing)} should be in {_ARCHIVES}, but the package was installed without; "
+            "nothing is downloaded instead. Reinstall aevb-lib."
+        )
+    if all(_is_sound(raw / path.stem, path) for path in archives):
+        return
+    for path, md5 in archives.items():
+        if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
+            raise RuntimeError(f"{path} is damaged: its MD5 sum is not {md5}. Reinstall aevb-lib.")
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(raw.parent)
+        with tempfile.TemporaryDirectory(dir=raw.parent, prefix=".unpacking-") as private:
+            staged = Path(private, "MNIST", "raw")
+            staged.mkdir(parents=True)
+            for path in archives:
+                shutil.copyfile(path, staged / path.name)  # not its mode: it may be read-only
+            mnist(private, download=True)
+            for file in staged.iterdir():
+                os.replace(file, raw / file.name)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot unpack MNIST into {root} ({error.strerror}): make room for 70 MB there, or "
+            "name a folder that can be written to, as load_mnist(root=...) or in AEVB_DATA",
+        ) from error
+
+
+def _is_sound(unpacked: Path, archive: Path) -> bool:
+    """Whether a file is what the archive holds: a gzip archive ends in CRC-32 and size of it."""
+    try:
+        content = unpacked.read_bytes()
+    except OSError:
+        return False
+    return struct.pack("<II", zlib.crc32(content), len(content)) == archive.read_bytes()[-8:]
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what a killed process left; a younger folder may belong to one that still works."""
+    for private in folder.glob(".unpacking-*"):
+        with contextlib.suppress(OSError):  # another process may be removing it as well
+            if time.time() - private.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(private)
+
+
+def _check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        raise TypeError(
+            f"images must be a floating-point tensor with pixels in [0, 1], not {_kind(images)}: "
+            "convert bytes with images.float() / 255"
+        )
+    if images.ndim != 2 or images.numel() == 0:
+        raise ValueError(
+            f"images must have shape [N, P], one row of pixels per image, not "
+            f"{list(images.shape)}: use images.flatten(1)"
+        )
+    low, high = (bound.item() for bound in images.aminmax())  # both are nan if any pixel is
+    if not (low >= 0.0 and high <= 1.0):
+        raise ValueError(
+            f"pixels must be numbers in [0, 1], but these go from {low:g} to {high:g}: "
+            "divide bytes by 255, undo any normalization, and look for nan"
+        )
+
+
+def _check_labels(labels: Tensor, num_images: int) -> None:
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"labels must be integers, not {_kind(labels)}: use labels.long()")
+    if labels.shape != (num_images,):
+        raise ValueError(
+            f"labels must have shape [{num_images}], one per image, not {list(labels.shape)}"
+        )
+
+
+def _kind(thing: object) -> str:
+    return str(thing.dtype) if isinstance(thing, Tensor) else type(thing).__name__

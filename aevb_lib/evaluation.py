@@ -1,0 +1,253 @@
+"""What a trained model is worth: bounds, likelihoods, and what its latent dimensions carry.
+
+Every function here draws its own random numbers from ``seed``: the same model gives the same value
+each time, two models are compared on the same draws, and evaluating during training does not change
+the training. All values are nats per image, larger is better, unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.distributions import Independent, kl_divergence
+
+from aevb_lib.data import ImageSet
+from aevb_lib.distributions import log_mean_exp
+from aevb_lib.models import VAE, Autoencoder
+from aevb_lib.objectives import Bound, reconstruction, sgvb_b
+from aevb_lib.types import Codec
+
+__all__ = [
+    "active_units",
+    "importance_log_likelihood",
+    "kl_per_dimension",
+    "mean_bound",
+    "mean_elbo",
+    "mean_reconstruction",
+    "reconstruction_error",
+]
+
+BATCH_SIZE = 1000
+# Decoded values in memory at once, samples times images times pixels: 200 MB of float32.
+MAX_DECODED = 50_000_000
+
+
+@torch.no_grad()
+def mean_bound(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 0) -> Bound:
+    """Return the bound and its two parts, averaged over a data set.
+
+    Evaluated with samples from the posterior, never with the mean code: at the mean code it would
+    not be the ELBO, and it would look better than it is.
+
+    Args:
+        model: The model to evaluate.
+        data: The images, on the model's device.
+        num_samples: L, samples per image. With thousands of images one is enough: the average over
+            images does the rest.
+        seed: Seed of the posterior samples.
+
+    Returns:
+        Three scalar tensors, nats per image.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> bound = mean_bound(model, aevb.ImageSet(torch.rand(50, 16)))
+        >>> bool(torch.isclose(bound.elbo, bound.log_likelihood - bound.kl))
+        True
+    """
+    with _seeded(seed, data.images):
+        # Sums in float64: ten thousand float32 numbers near -100 would lose the second decimal.
+        parts = [
+            torch.stack(sgvb_b(model, batch.images, num_samples)).double().sum(1)
+            for batch in data.batches(BATCH_SIZE, shuffle=False)
+        ]
+    return Bound(*(torch.stack(parts).sum(0) / len(data)).float())
+
+
+def mean_elbo(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 0) -> float:
+    """Return the evidence lower bound averaged over a data set, in nats per image.
+
+    Args:
+        model: See :func:`mean_bound`.
+        data: See :func:`mean_bound`.
+        num_samples: See :func:`mean_bound`.
+        seed: See :func:`mean_bound`.
+
+    Returns:
+        The average of the bound.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> data = aevb.ImageSet(torch.rand(50, 16))
+        >>> mean_elbo(model, data) == mean_elbo(model, data)
+        True
+    """
+    return float(mean_bound(model, data, num_samples=num_samples, seed=seed).elbo)
+
+
+@torch.no_grad()
+def mean_reconstruction(model: Autoencoder | VAE, data: ImageSet) -> float:
+    r"""Return :math:`\log p_\theta(x \mid \mathrm{encode}(x))` averaged over a data set.
+
+    Args:
+        model: An autoencoder, or a VAE whose mean code is used.
+        data: The images, on the model's device.
+
+    Returns:
+        Nats per image, larger is better.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.Autoencoder(aevb.MLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> mean_reconstruction(model, aevb.ImageSet(torch.rand(50, 16))) < 0
+        True
+    """
+    batches = data.batches(BATCH_SIZE, shuffle=False)
+    return float(sum(reconstruction(model, b.images).double().sum() for b in batches) / len(data))
+
+
+@torch.no_grad()
+def importance_log_likelihood(
+    model: VAE, x: Float[Tensor, "B P"], *, num_samples: int = 1000, seed: int = 0
+) -> Float[Tensor, " B"]:
+    r"""Estimate :math:`\log p_\theta(x)` by importance sampling from the posterior.
+
+    .. math::
+        \log p_\theta(x) \approx \log \frac1L \sum_{l=1}^L
+        \frac{p_\theta(x, z^{(l)})}{q_\phi(z^{(l)} \mid x)}, \qquad z^{(l)} \sim q_\phi(z \mid x).
+
+    Its expectation is a lower bound for every L (Burda et al. 2016), equal to the ELBO for L = 1 and
+    rising to the truth. The samples are worked off in pieces, so memory does not grow with L.
+
+    Args:
+        model: The model to evaluate.
+        x: Images, shape ``[B, P]``. On grey images the result is the same integral, but not the
+            logarithm of a probability.
+        num_samples: L, importance samples per image.
+        seed: Seed of the samples.
+
+    Returns:
+        One value per image in nats, shape ``[B]``.
+
+    Raises:
+        ValueError: If no sample is asked for.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> importance_log_likelihood(model, torch.rand(5, 16), num_samples=100).shape
+        torch.Size([5])
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    values = []
+    with _seeded(seed, x):
+        for images in x.split(BATCH_SIZE):
+            q = model.posterior(images)
+            chunk = max(1, MAX_DECODED // images.numel())
+            sizes = [min(chunk, num_samples - done) for done in range(0, num_samples, chunk)]
+            pieces = []
+            for size in sizes:
+                z = q.sample((size,))  # [chunk, B, D]
+                log_weights = model.log_joint(images, z) - q.log_prob(z)
+                pieces.append(log_mean_exp(log_weights) + torch.tensor(size / num_samples).log())
+            values.append(torch.stack(pieces).logsumexp(0))
+    return torch.cat(values)
+
+
+@torch.no_grad()
+def reconstruction_error(codec: Codec, data: ImageSet) -> float:
+    """Return the mean squared error per pixel of ``decode(encode(x))``; smaller is better.
+
+    Args:
+        codec: Anything with ``encode`` and ``decode``.
+        data: The images, on the codec's device.
+
+    Returns:
+        The average squared difference, in squared pixel values (not nats).
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.Autoencoder(aevb.MLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> 0 < reconstruction_error(model, aevb.ImageSet(torch.rand(50, 16))) < 1
+        True
+    """
+    total = sum(
+        (codec.decode(codec.encode(batch.images)) - batch.images).square().double().sum()
+        for batch in data.batches(BATCH_SIZE, shuffle=False)
+    )
+    return float(total) / data.images.numel()
+
+
+@torch.no_grad()
+def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
+    r"""Return how many nats each latent dimension carries, averaged over a data set.
+
+    The divergence of a diagonal normal from the prior is a sum over dimensions; these are its terms,
+    :math:`-\tfrac12 (1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2)`. A dimension near zero is unused:
+    its posterior equals the prior whatever the image.
+
+    Args:
+        model: A VAE whose posterior and prior are independent normals.
+        data: The images, on the model's device.
+
+    Returns:
+        Nats per image and dimension, shape ``[D]``; they sum to the KL term of the bound.
+
+    Raises:
+        TypeError: If the posterior does not split into dimensions.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> kl_per_dimension(model, aevb.ImageSet(torch.rand(50, 16))).shape
+        torch.Size([2])
+    """
+    prior = model.prior().base_dist
+    total = torch.zeros(model.latent_dim, dtype=torch.float64, device=data.images.device)
+    for batch in data.batches(BATCH_SIZE, shuffle=False):
+        q = model.posterior(batch.images)
+        if not isinstance(q, Independent):
+            raise TypeError(f"a posterior of type {type(q).__name__} has no separate dimensions")
+        total += kl_divergence(q.base_dist, prior).double().sum(0)
+    return (total / len(data)).float()
+
+
+@torch.no_grad()
+def active_units(model: VAE, data: ImageSet, *, threshold: float = 0.01) -> Bool[Tensor, " D"]:
+    r"""Return which latent dimensions react to the image.
+
+    A dimension is active if :math:`\mathrm{Var}_x\, \mathbb E_q[z_j \mid x]` exceeds the threshold
+    (Burda et al. 2016, section 5.2).
+
+    Args:
+        model: The model to look at.
+        data: The images, on the model's device.
+        threshold: Variance above which a dimension counts as active.
+
+    Returns:
+        One truth value per dimension, shape ``[D]``; their sum is the number of active units.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+        >>> active_units(model, aevb.ImageSet(torch.rand(50, 16))).shape
+        torch.Size([2])
+    """
+    batches = data.batches(BATCH_SIZE, shuffle=False)
+    codes = torch.cat([model.encode(batch.images) for batch in batches])
+    return codes.var(0) > threshold
+
+
+@contextmanager
+def _seeded(seed: int, images: Tensor) -> Iterator[None]:
+    devices = [images.device] if images.is_cuda else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

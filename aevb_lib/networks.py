@@ -1,0 +1,169 @@
+"""Networks whose forward pass returns a distribution.
+
+Nobody outside this module sees a log-variance or a logit: an encoder is a function from images to
+distributions over codes, a decoder one from codes to distributions over images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from aevb_lib.distributions import bernoulli, diagonal_normal
+
+__all__ = ["MLP", "BernoulliMLP", "GaussianMLP"]
+
+# exp(20 / 2) is a standard deviation of 22,000: far outside anything a trained model uses, and far
+# inside float32. Without the clamp one bad step early on can make the bound infinite for good.
+MAX_LOG_VARIANCE = 20.0
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron: ``in_dim -> hidden_dims -> out_dim``, no activation after the last layer.
+
+    Weights and biases start uniform in ±1/√fan_in, which is torch's own default for a linear layer,
+    but drawn from an explicit CPU generator: one seed gives one start on every device.
+
+    Args:
+        in_dim: Size of the last axis of the input.
+        out_dim: Size of the last axis of the output.
+        hidden_dims: Sizes of the hidden layers; the paper uses one of 500.
+        activation: Makes the nonlinearity after each hidden layer; tanh in the paper.
+        generator: CPU generator for the initial weights; torch's global one by default.
+
+    Raises:
+        ValueError: If a size is smaller than one.
+
+    Example:
+        >>> MLP(784, 20)(torch.zeros(3, 784)).shape
+        torch.Size([3, 20])
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        hidden_dims: Sequence[int] = (500,),
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if min(in_dim, out_dim, *hidden_dims) < 1:
+            raise ValueError(
+                f"layer sizes must be at least 1, got {[in_dim, *hidden_dims, out_dim]}"
+            )
+        self.in_dim = in_dim
+        self.out_dim = out_dim
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise([in_dim, *hidden_dims, out_dim]):
+            layers += [_linear(fan_in, fan_out, generator), activation()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, inputs: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        """Apply the layers to the last axis.
+
+        Raises:
+            ValueError: If the last axis is not ``in_dim`` long.
+        """
+        if inputs.shape[-1:] != (self.in_dim,):
+            raise ValueError(
+                f"expected a last axis of {self.in_dim}, got shape {tuple(inputs.shape)}; "
+                "images are flat here: use images.flatten(-2) on [..., 28, 28]"
+            )
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+class GaussianMLP(nn.Module):
+    r"""An MLP that returns a diagonal normal: the paper's encoder (appendix C.2).
+
+    One network with ``2 * out_dim`` outputs, the means :math:`\mu` and the log-variances
+    :math:`\log\sigma^2`. The exponential makes every :math:`\sigma` positive without a constraint.
+
+    Args:
+        in_dim: Size of the input, 784 for an encoder of MNIST images.
+        out_dim: Dimension of the normal distribution.
+        hidden_dims: See :class:`MLP`.
+        activation: See :class:`MLP`.
+        generator: See :class:`MLP`.
+
+    Example:
+        >>> q = GaussianMLP(784, 20)(torch.zeros(100, 784))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([100]), torch.Size([20]))
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        hidden_dims: Sequence[int] = (500,),
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_dim = in_dim
+        self.out_dim = out_dim
+        self.mlp = MLP(in_dim, 2 * out_dim, hidden_dims, activation, generator=generator)
+
+    def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
+        """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""
+        loc, log_variance = self.mlp(inputs).chunk(2, dim=-1)
+        log_variance = log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+        return diagonal_normal(loc, (0.5 * log_variance).exp())
+
+
+class BernoulliMLP(nn.Module):
+    """An MLP that returns independent Bernoulli pixels: the paper's decoder (appendix C.1).
+
+    It works with logits throughout: a sigmoid followed by a logarithm would lose all precision
+    where the network is most certain.
+
+    Args:
+        in_dim: Dimension of the code.
+        out_dim: Number of pixels.
+        hidden_dims: See :class:`MLP`.
+        activation: See :class:`MLP`.
+        generator: See :class:`MLP`.
+
+    Example:
+        >>> p = BernoulliMLP(20, 784)(torch.zeros(100, 20))
+        >>> p.batch_shape, p.event_shape
+        (torch.Size([100]), torch.Size([784]))
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        hidden_dims: Sequence[int] = (500,),
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_dim = in_dim
+        self.out_dim = out_dim
+        self.mlp = MLP(in_dim, out_dim, hidden_dims, activation, generator=generator)
+
+    def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
+        """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""
+        return bernoulli(self.mlp(inputs))
+
+
+def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:
+    # skip_init: nn.Linear would draw its own weights first and so advance the global generator.
+    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    limit = 1 / math.sqrt(fan_in)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-limit, limit, generator=generator)
+    return layer
