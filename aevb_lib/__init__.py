@@ -18,6 +18,7 @@ from aevb_lib.evaluation import (
 )
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB, Reconstruction
+from aevb_lib.linear_gaussian import LinearGaussian
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
 from aevb_lib.objectives import Bound, reconstruction, sgvb_a, sgvb_b
@@ -40,6 +41,7 @@ __all__ = [
     "History",
     "ImageSet",
     "LatentVariableModel",
+    "LinearGaussian",
     "Reconstruction",
     "Record",
     "active_units",

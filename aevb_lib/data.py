@@ -1,16 +1,15 @@
 """Images in memory: MNIST under its three regimes, and minibatches taken by index.
 
-A data set is one tensor. MNIST as float32 is 188 MB and a minibatch is one ``index_select`` on the
-device where the images already are, so there are no per-image transforms and no worker processes.
+A data set is one tensor (MNIST: 188 MB) and a minibatch is one ``index_select`` on the device where
+the images already are: no per-image transforms, no worker processes.
 
-What a pixel is decides what a log-likelihood means, so the choice has a name, the *regime*:
+What a pixel is decides what a log-likelihood means, so the choice has a name, the *regime*, and
+numbers from different regimes must not be compared:
 
 * ``"grey"``: intensities in [0, 1] go through the Bernoulli log-likelihood as they are. That is a
   cross-entropy and *not* a likelihood, but it is what most tutorials report.
 * ``"static"``: every pixel was drawn once, ``x ~ Bernoulli(intensity)``, with a fixed seed.
 * ``"dynamic"``: every training pixel is drawn again each time its image is used.
-
-Numbers from different regimes must not be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -36,17 +34,11 @@ from torch import Tensor
 
 from aevb_lib.types import Batch, Batches
 
-if TYPE_CHECKING:
-    from torchvision.datasets import MNIST
-
 __all__ = ["REGIMES", "ImageSet", "binarize", "load_mnist"]
 
 REGIMES = ("grey", "static", "dynamic")
 
-# The fixed draw behind "static"; the test split takes the next seed. Any number would do: this one
-# is the paper's on arXiv.
-STATIC_SEED = 13126114
-
+_STATIC_SEED = 13126114  # any would do; this is the paper's number on arXiv
 _ARCHIVES = Path(__file__).parent / "assets" / "mnist"
 _ABANDONED_SECONDS = 3600.0
 
@@ -161,23 +153,19 @@ class _Minibatches:
         return math.ceil(len(self.data) / self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        data, num_images = self.data, len(self.data)
-        order = (
-            torch.randperm(num_images, generator=self.generator, device="cpu")
-            if self.shuffle
-            else torch.arange(num_images, device="cpu")
-        )
-        pixels = self._pixel_generator() if data.dynamic else None
-        # The order goes to the device once per epoch, so that no batch waits for a transfer.
-        for indices in order.to(data.images.device).split(self.size):
+        data, device = self.data, self.data.images.device
+        # Both draws are made on the CPU and once per epoch, so that no batch waits for a transfer.
+        order = torch.arange(len(data), device="cpu")
+        if self.shuffle:
+            order = torch.randperm(len(data), generator=self.generator, device="cpu")
+        if data.dynamic:
+            seed = torch.randint(2**62, (), generator=self.generator, device="cpu")
+            pixel_generator = torch.Generator(device).manual_seed(int(seed))
+        for indices in torch.split(order.to(device), self.size):
             images = data.images.index_select(0, indices)
             if data.dynamic:
-                images = binarize(images, generator=pixels)
+                images = binarize(images, generator=pixel_generator)
             yield Batch(images, data.labels.index_select(0, indices), indices)
-
-    def _pixel_generator(self) -> torch.Generator:
-        seed = int(torch.randint(2**62, (), generator=self.generator, device="cpu"))
-        return torch.Generator(self.data.images.device).manual_seed(seed)
 
 
 def binarize(
@@ -236,19 +224,17 @@ def load_mnist(
     if regime not in REGIMES:
         raise ValueError(f"unknown regime {regime!r}; there are: {', '.join(REGIMES)}")
     root = _default_root() if root is None else Path(root).expanduser()
-    _unpack(root, MNIST)
-    grey_train, grey_test = (MNIST(root, train=split, download=True) for split in (True, False))
-    return (
-        _image_set(grey_train, STATIC_SEED if regime == "static" else None, regime == "dynamic"),
-        _image_set(grey_test, None if regime == "grey" else STATIC_SEED + 1),
-    )
-
-
-def _image_set(mnist: MNIST, seed: int | None, dynamic: bool = False) -> ImageSet:
-    images = mnist.data.flatten(1).float().div_(255)
-    if seed is not None:
-        images = binarize(images, generator=torch.Generator().manual_seed(seed))
-    return ImageSet(images, mnist.targets, dynamic=dynamic)
+    _unpack(root)
+    sets = []
+    for split in ("train", "test"):
+        mnist = MNIST(root, train=split == "train", download=True)  # finds all there, even offline
+        images = mnist.data.flatten(1).float().div_(255)
+        if regime == "static" or (regime == "dynamic" and split == "test"):
+            seed = _STATIC_SEED + (split == "test")
+            images = binarize(images, generator=torch.Generator().manual_seed(seed))
+        dynamic = regime == "dynamic" and split == "train"
+        sets.append(ImageSet(images, mnist.targets, dynamic=dynamic))
+    return sets[0], sets[1]
 
 
 def _default_root() -> Path:
@@ -256,18 +242,20 @@ def _default_root() -> Path:
     return Path(os.environ.get("AEVB_DATA") or Path(cache) / "aevb").expanduser()
 
 
-def _unpack(root: Path, mnist: type[MNIST]) -> None:
+def _unpack(root: Path) -> None:
     """Make sure that sound MNIST files are in ``root/MNIST/raw``.
 
     Everything is prepared in a private folder beside it and moved file by file: each move replaces
     a whole file by a whole file, so another process sees the old or the new one, never a part.
     """
+    from torchvision.datasets import MNIST
+
     raw = root / "MNIST" / "raw"
-    archives = {_ARCHIVES / name: md5 for name, md5 in mnist.resources}
+    archives = {_ARCHIVES / name: md5 for name, md5 in MNIST.resources}
     if missing := [path.name for path in archives if not path.is_file()]:
         raise FileNotFoundError(
-            f"{', '.join(missing)} should be in {_ARCHIVES}, but the package was installed without; "
-            "nothing is downloaded instead. Reinstall aevb-lib."
+            f"{', '.join(missing)} should be in {_ARCHIVES} but the package was installed without, "
+            "and nothing is downloaded instead. Reinstall aevb-lib."
         )
     if all(_is_sound(raw / path.stem, path) for path in archives):
         return
@@ -282,7 +270,7 @@ def _unpack(root: Path, mnist: type[MNIST]) -> None:
             staged.mkdir(parents=True)
             for path in archives:
                 shutil.copyfile(path, staged / path.name)  # not its mode: it may be read-only
-            mnist(private, download=True)
+            MNIST(private, download=True)  # verifies and unpacks
             for file in staged.iterdir():
                 os.replace(file, raw / file.name)
     except OSError as error:

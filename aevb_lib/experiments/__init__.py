@@ -1,0 +1,21 @@
+"""The recorded studies: what was run, how to run it again, and what came out.
+
+A long run is recorded once, by ``python -m aevb_lib.experiments run STUDY``, as a small JSON file:
+its configuration, its history, its final measurements and where it came from. The book only reads
+these files. Nothing in them is typed by hand, and ``verify`` trains any of them again.
+"""
+
+from aevb_lib.experiments.recording import record, run_study, verify
+from aevb_lib.experiments.studies import STUDIES, Result, Run, load_result
+from aevb_lib.experiments.tables import latent_dimension_table
+
+__all__ = [
+    "STUDIES",
+    "Result",
+    "Run",
+    "latent_dimension_table",
+    "load_result",
+    "record",
+    "run_study",
+    "verify",
+]

@@ -1,0 +1,82 @@
+"""The command line: ``python -m aevb_lib.experiments list | run | verify | table``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+from aevb_lib.experiments.recording import run_study, verify
+from aevb_lib.experiments.studies import SEEDS, STUDIES, load_result, result_path
+from aevb_lib.experiments.tables import latent_dimension_table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; see ``python -m aevb_lib.experiments --help``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m aevb_lib.experiments",
+        description="Record and verify the studies of the book.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the studies, and how much of each is recorded")
+    run = commands.add_parser("run", help="record what is missing of a study")
+    check = commands.add_parser("verify", help="train recorded runs again and compare")
+    commands.add_parser("table", help="the study latent-dimension as Markdown")
+    for command in (run, check):
+        command.add_argument("study", choices=STUDIES)
+        command.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+        command.add_argument("--device", default="cpu")
+    run.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    run.add_argument("--scheduler", help="address of a Dask scheduler, to run on its workers")
+    check.add_argument("--epochs", type=int, default=1)
+    check.add_argument("--tolerance", type=float, default=1.0, help="nats per image")
+    options = parser.parse_args(arguments)
+    if options.command == "list":
+        return _list()
+    if options.command == "table":
+        print(latent_dimension_table(load_result("latent-dimension")))
+        return 0
+    if options.command == "verify":
+        return _verify(options)
+    return _run(options)
+
+
+def _list() -> int:
+    for study, runs in STUDIES.items():
+        done = sum(result_path(run).exists() for run in runs)
+        print(f"{study:20} {done:3} of {len(runs)} runs recorded")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    backend: dict[str, Any] = {}
+    if options.scheduler:
+        from dask.distributed import Client  # optional: pip install "aevb-lib[cluster]"
+
+        Client(options.scheduler)  # joblib finds the newest client by itself
+        backend = {"backend": "dask"}
+    with joblib.parallel_config(**backend):
+        for result in run_study(
+            options.study, jobs=options.jobs, seeds=options.seeds, device=options.device
+        ):
+            value = result.history.last.metrics["log_likelihood"]
+            tqdm.write(f"{result.run.name}: test log-likelihood {value:.2f} nats per image")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    failed = 0
+    for result in load_result(options.study):
+        if result.run.seed in options.seeds:
+            difference = verify(result, epochs=options.epochs, device=options.device)
+            failed += difference > options.tolerance
+            print(f"{result.run.name}: {difference:.4f} nats from the record", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

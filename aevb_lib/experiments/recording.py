@@ -1,0 +1,182 @@
+"""Doing the runs of a study, recording them, and doing them again to see whether they agree."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from tqdm import tqdm
+
+from aevb_lib.data import ImageSet, load_mnist
+from aevb_lib.evaluation import (
+    active_units,
+    importance_log_likelihood,
+    kl_per_dimension,
+    mean_bound,
+    mean_reconstruction,
+    reconstruction_error,
+)
+from aevb_lib.experiments.studies import SEEDS, Result, Run, read_result, result_path, study_runs
+from aevb_lib.history import History
+from aevb_lib.inference import AEVB, Reconstruction
+from aevb_lib.models import VAE, Autoencoder
+from aevb_lib.pretrained import build, save_weights
+from aevb_lib.training import fit, seed_everything
+
+__all__ = ["record", "run_study", "verify"]
+
+# Training images on which the model is evaluated, for the gap between images seen and unseen.
+NUM_SEEN = 10_000
+
+
+def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Result:
+    """Do one run and write its result, and the weights if its seed is the first.
+
+    The result file is written last and all at once, so its existence means that all is there.
+
+    Args:
+        run: What to do.
+        folder: Where to write; the package's own assets by default.
+        device: Where to compute.
+
+    Returns:
+        The result. If it is there already, it is read instead.
+
+    Raises:
+        KeyboardInterrupt: If interrupted; nothing is written then.
+    """
+    path = result_path(run, folder)
+    if path.exists():
+        return read_result(run, folder)
+    torch.set_num_threads(1)  # two processes of one thread beat one process of two
+    model, history, test = _train(run, run.epochs, device)
+    if history.interrupted:
+        raise KeyboardInterrupt
+    result = Result(run, history, _final(run, model, test), _provenance(history, device))
+    if run.seed == SEEDS[0] and run.regime == "grey":
+        weights = None if folder is None else folder / "weights"
+        save_weights(model, run.model, run.latent_dim, folder=weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write(result.to_json())
+    Path(file.name).chmod(0o644)  # NamedTemporaryFile makes private files
+    os.replace(file.name, path)
+    return result
+
+
+def run_study(
+    study: str,
+    folder: Path | None = None,
+    *,
+    jobs: int = 1,
+    seeds: Sequence[int] = SEEDS,
+    device: str = "cpu",
+) -> Iterator[Result]:
+    """Do what is missing of a study, and yield each result as it is finished.
+
+    The work goes through joblib: processes on this machine by default, or whatever backend
+    ``joblib.parallel_config`` names around the call (Dask, for a cluster).
+
+    Args:
+        study: Name of the study.
+        folder: See :func:`record`.
+        jobs: Runs at a time.
+        seeds: Seeds to do.
+        device: See :func:`record`.
+
+    Yields:
+        Results, as they come.
+    """
+    missing = [
+        run
+        for run in study_runs(study)
+        if run.seed in seeds and not result_path(run, folder).exists()
+    ]
+    tasks = (joblib.delayed(record)(run, folder, device=device) for run in missing)
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    yield from tqdm(parallel(tasks), total=len(missing), desc=study, unit="run", smoothing=0)
+
+
+def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
+    """Train a recorded run again, and return how far it is from the record.
+
+    Args:
+        result: The record.
+        epochs: How many epochs to do again.
+        device: Where to compute. Another kind of device draws other noise, so a difference of a
+            nat is natural there; on the same kind it is rounding.
+
+    Returns:
+        The largest absolute difference of the test log-likelihood over these epochs, in nats.
+    """
+    _, history, _ = _train(result.run, epochs, device)
+    recorded = result.history["log_likelihood"][:epochs]
+    again = history["log_likelihood"]
+    return max(abs(a - b) for a, b in zip(again, recorded, strict=True))
+
+
+def _train(run: Run, epochs: int, device: str) -> tuple[VAE | Autoencoder, History, ImageSet]:
+    train, test = (part.to(device) for part in load_mnist(regime=run.regime))
+    generator = seed_everything(run.seed)
+    model = build(run.model, run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
+    model.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
+    seen = train.take(NUM_SEEN)
+
+    def evaluate(model: VAE | Autoencoder) -> dict[str, float]:
+        if isinstance(model, Autoencoder):
+            return {
+                "log_likelihood": mean_reconstruction(model, test),
+                "seen_log_likelihood": mean_reconstruction(model, seen),
+            }
+        metrics = {name: float(value) for name, value in mean_bound(model, test)._asdict().items()}
+        for name, value in mean_bound(model, seen)._asdict().items():
+            metrics[f"seen_{name}"] = float(value)
+        metrics["active_units"] = int(active_units(model, test).sum())
+        metrics["point_log_likelihood"] = mean_reconstruction(model, test)
+        return metrics
+
+    learner = AEVB(model, optimizer) if isinstance(model, VAE) else Reconstruction(model, optimizer)
+    batches = train.batches(run.batch_size, generator=generator)
+    history = fit(learner, batches, epochs=epochs, evaluate=evaluate, progress=False)
+    return model, history, test
+
+
+def _final(run: Run, model: VAE | Autoencoder, test: ImageSet) -> dict[str, Any]:
+    final: dict[str, Any] = {"reconstruction_error": reconstruction_error(model, test)}
+    if isinstance(model, VAE):
+        final["kl_per_dimension"] = [round(float(v), 5) for v in kl_per_dimension(model, test)]
+        if run.num_importance_samples:
+            values = importance_log_likelihood(
+                model, test.images, num_samples=run.num_importance_samples
+            )
+            final["importance_log_likelihood"] = float(values.double().mean())
+    return final
+
+
+def _provenance(history: History, device: str) -> dict[str, Any]:
+    accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": _commit(),
+        "hardware": accelerator or f"{platform.machine()} CPU, {torch.get_num_threads()} thread",
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "training_seconds": round(history.last.seconds, 1),
+    }
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
+    answer = subprocess.run(
+        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or None

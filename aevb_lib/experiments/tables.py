@@ -1,0 +1,75 @@
+"""Recorded results as tables, so that no number in a page is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from aevb_lib.experiments.studies import Result
+
+__all__ = ["latent_dimension_table", "mean_and_spread"]
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
+    """Return ``mean ± standard deviation`` over seeds; of one seed, only its value.
+
+    Args:
+        values: One number per seed.
+        digits: Digits after the point.
+
+    Raises:
+        ValueError: If there is no value.
+
+    Example:
+        >>> mean_and_spread([-102.1, -102.3, -102.2])
+        '−102.2 ± 0.1'
+    """
+    if not values:
+        raise ValueError("no values to average")
+    text = f"{mean(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {stdev(values):.{digits}f}"
+    return text.replace("-", "−")  # a minus sign, not a hyphen
+
+
+def latent_dimension_table(results: Sequence[Result]) -> str:
+    """Return the study ``latent-dimension`` as a Markdown table: test images, after the last epoch.
+
+    Args:
+        results: What :func:`aevb_lib.experiments.load_result` returned.
+
+    Returns:
+        One row per latent dimension: the VAE's bound, its two parts and its active units, and the
+        autoencoder's reconstruction; mean ± standard deviation over n seeds, nats per image.
+
+    Example:
+        >>> from aevb_lib.experiments import load_result
+        >>> table = latent_dimension_table(load_result("latent-dimension"))
+        >>> table.splitlines()[0].split(" | ")[1]
+        'VAE: ELBO'
+    """
+    rows = [
+        "| D | VAE: ELBO | VAE: reconstruction | VAE: KL | active units | "
+        "autoencoder: reconstruction | n |",
+        "|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for latent_dim in sorted({result.run.latent_dim for result in results}):
+        last = {
+            kind: [
+                result.history.last.metrics
+                for result in results
+                if (result.run.model, result.run.latent_dim) == (kind, latent_dim)
+            ]
+            for kind in ("vae", "autoencoder")
+        }
+        count = min(len(metrics) for metrics in last.values())
+        if not count:
+            continue
+        vae, autoencoder = last["vae"][:count], last["autoencoder"][:count]
+        cells = [
+            mean_and_spread([m[name] for m in vae]) for name in ("elbo", "log_likelihood", "kl")
+        ]
+        cells.append(mean_and_spread([m["active_units"] for m in vae]))
+        cells.append(mean_and_spread([m["log_likelihood"] for m in autoencoder]))
+        rows.append(f"| {latent_dim} | {' | '.join(cells)} | {count} |")
+    return "\n".join(rows)

@@ -1,0 +1,101 @@
+"""Which codes to look at: grids over the prior, paths between codes, noise around them."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["add_noise", "interpolate", "prior_grid"]
+
+
+def prior_grid(
+    size: int, *, latent_dim: int = 2, dims: tuple[int, int] = (0, 1), coverage: float = 0.95
+) -> Float[Tensor, "size size D"]:
+    r"""Return a grid of codes that covers two dimensions of the prior evenly in probability.
+
+    The grid is even on the unit square and is mapped through the inverse of the normal distribution
+    function, :math:`z = \Phi^{-1}(u)`, as in the paper's figure 4: every cell holds the same share
+    of the prior, so a picture of the decoded grid shows what the model generates how often.
+
+    Args:
+        size: Codes along each axis.
+        latent_dim: D; dimensions that the grid does not vary are zero.
+        dims: The two dimensions it varies: the first grows to the right, the second upwards.
+        coverage: Share of the prior's mass that each axis spans.
+
+    Returns:
+        Codes, shape ``[size, size, D]``, first axis from top to bottom, second from left to right.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> grid = prior_grid(3, coverage=0.95)
+        >>> grid[1, 1].tolist(), round(float(grid[0, 2, 0]), 2)
+        ([0.0, 0.0], 1.96)
+    """
+    if size < 2 or not 0 < coverage < 1:
+        raise ValueError(f"need size >= 2 and 0 < coverage < 1, got {size} and {coverage}")
+    if len(set(dims)) != 2 or not all(0 <= dim < latent_dim for dim in dims):
+        raise ValueError(f"dims must name two of the {latent_dim} dimensions, got {dims}")
+    quantiles = torch.linspace(-coverage, coverage, size, dtype=torch.float64)
+    # Phi^-1((1 + t) / 2) = sqrt(2) erfinv(t)
+    ticks = (quantiles.erfinv() * 2**0.5).float()
+    codes = torch.zeros(size, size, latent_dim)
+    codes[..., dims[0]] = ticks
+    codes[..., dims[1]] = ticks.flip(0)[:, None]
+    return codes
+
+
+def interpolate(
+    start: Float[Tensor, "*batch D"], end: Float[Tensor, "*batch D"], steps: int
+) -> Float[Tensor, "steps *batch D"]:
+    """Return equally spaced codes on the straight line from ``start`` to ``end``, ends included.
+
+    Args:
+        start: First code, shape ``[..., D]``.
+        end: Last code, same shape.
+        steps: Number of codes, at least two.
+
+    Returns:
+        Codes, shape ``[steps, ..., D]``.
+
+    Raises:
+        ValueError: If there are fewer than two steps.
+
+    Example:
+        >>> interpolate(torch.zeros(1), torch.ones(1), 3).flatten().tolist()
+        [0.0, 0.5, 1.0]
+    """
+    if steps < 2:
+        raise ValueError(f"a path needs at least its two ends, got steps={steps}")
+    weights = torch.linspace(0, 1, steps, device=start.device)
+    weights = weights.reshape(-1, *(1 for _ in start.shape))
+    return torch.lerp(start, end, weights)
+
+
+def add_noise(
+    codes: Float[Tensor, "*batch D"],
+    scale: float | Float[Tensor, "*#batch #D"],
+    *,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "*batch D"]:
+    r"""Return :math:`z + s\,\epsilon` with :math:`\epsilon \sim \mathcal N(0, I)`.
+
+    Args:
+        codes: Codes, shape ``[..., D]``.
+        scale: Standard deviation s of the noise: one number, or a tensor such as each dimension's
+            own spread ``codes.std(0)`` times a dial.
+        generator: CPU generator of the noise; torch's global one by default. The noise is drawn on
+            the CPU, so one seed gives one noise on every device.
+
+    Returns:
+        Noisy codes, same shape.
+
+    Example:
+        >>> add_noise(torch.ones(2, 3), 0.0).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+    noise = torch.randn(codes.shape, generator=generator, dtype=codes.dtype, device="cpu")
+    return codes + scale * noise.to(codes.device)

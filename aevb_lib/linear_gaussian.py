@@ -1,0 +1,86 @@
+"""The one latent-variable model whose every integral is known: probabilistic PCA.
+
+With :math:`z \\sim \\mathcal N(0, I)` and :math:`x \\mid z \\sim \\mathcal N(Wz + b, \\sigma^2 I)`
+(Tipping & Bishop 1999), evidence and posterior are normal and in closed form. Nothing needs to be
+approximated here, which makes it the place to check what approximates elsewhere.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal
+
+from aevb_lib.distributions import diagonal_normal
+
+__all__ = ["LinearGaussian"]
+
+
+class LinearGaussian(nn.Module):
+    r"""A linear decoder with normal noise, and the exact answers that come with it.
+
+    As a module it is a decoder like any other, so ``VAE(encoder, LinearGaussian(W, b))`` goes
+    through every estimator and every algorithm of this package.
+
+    Args:
+        weight: :math:`W`, shape ``[P, D]``; learnable.
+        bias: :math:`b`, shape ``[P]``; learnable.
+        scale: :math:`\sigma`, the standard deviation of the noise; fixed.
+
+    Raises:
+        ValueError: If the shapes do not fit together or the scale is not positive.
+
+    Example:
+        >>> decoder = LinearGaussian(torch.tensor([[1.0], [1.0]]), torch.zeros(2), scale=1.0)
+        >>> posterior = decoder.exact_posterior(torch.tensor([[1.5, 1.5]]))
+        >>> print(f"{posterior.mean.item():.3f} {posterior.variance.item():.3f}")
+        1.000 0.333
+    """
+
+    _scale: Tensor
+
+    def __init__(
+        self, weight: Float[Tensor, "P D"], bias: Float[Tensor, " P"], *, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+            raise ValueError(
+                f"need weight [P, D] and bias [P], got {list(weight.shape)} and {list(bias.shape)}"
+            )
+        if not scale > 0:
+            raise ValueError(f"scale is a standard deviation and must be positive, got {scale}")
+        self.out_dim, self.in_dim = weight.shape
+        self.weight = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(bias.clone())
+        self.register_buffer("_scale", torch.as_tensor(scale, dtype=weight.dtype))
+
+    def forward(self, z: Float[Tensor, "*batch D"]) -> Independent:
+        r"""Return :math:`p(x \mid z) = \mathcal N(Wz + b, \sigma^2 I)`, event shape ``[P]``."""
+        loc = z @ self.weight.T + self.bias
+        return diagonal_normal(loc, self._scale.expand_as(loc))
+
+    def evidence(self) -> LowRankMultivariateNormal:
+        r"""Return :math:`p(x) = \mathcal N(b, W W^\top + \sigma^2 I)`, event shape ``[P]``."""
+        return LowRankMultivariateNormal(
+            self.bias, self.weight, self._scale.square().expand_as(self.bias)
+        )
+
+    def exact_posterior(self, x: Float[Tensor, "*batch P"]) -> MultivariateNormal:
+        r"""Return :math:`p(z \mid x) = \mathcal N(M^{-1} W^\top (x - b) / \sigma^2,\; M^{-1})`.
+
+        Its precision :math:`M = I + W^\top W / \sigma^2` does not depend on the image, and is
+        diagonal if and only if the columns of W are orthogonal.
+
+        Args:
+            x: Images, shape ``[..., P]``.
+
+        Returns:
+            A distribution with batch shape ``[...]`` and event shape ``[D]``.
+        """
+        variance = self._scale.square()
+        identity = torch.eye(self.in_dim, dtype=self.weight.dtype, device=self.weight.device)
+        precision = identity + self.weight.T @ self.weight / variance
+        projected = (x - self.bias) @ self.weight / variance
+        loc = torch.linalg.solve(precision, projected.unsqueeze(-1)).squeeze(-1)
+        return MultivariateNormal(loc, precision_matrix=precision)
