@@ -86,13 +86,17 @@ class History:
         """Return one column, one number per row.
 
         Raises:
-            KeyError: If there is no such column; the message lists those there are.
+            KeyError: If there is no such column (the message lists those there are) or a row has
+                no value in it.
         """
         if column in COUNTERS:
             return [getattr(record, column) for record in self.records]
         if column not in self.metrics:
             known = ", ".join((*COUNTERS, *self.metrics))
             raise KeyError(f"no column {column!r} in this history; there are: {known}")
+        for record in self.records:
+            if column not in record.metrics:
+                raise KeyError(f"column {column!r} has no value in the row of step {record.step}")
         return [record.metrics[column] for record in self.records]
 
     def to_json(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-__all__ = ["add_noise", "interpolate", "prior_grid"]
+__all__ = ["add_noise", "fit_mixture", "interpolate", "prior_grid"]
 
 
 def prior_grid(
@@ -99,3 +100,39 @@ def add_noise(
     """
     noise = torch.randn(codes.shape, generator=generator, dtype=codes.dtype, device="cpu")
     return codes + scale * noise.to(codes.device)
+
+
+def fit_mixture(
+    codes: Float[Tensor, "N D"], num_components: int = 1, *, seed: int = 0
+) -> MixtureSameFamily:
+    """Return a mixture of normals with full covariances, fitted to codes by maximum likelihood.
+
+    With one component it is the normal distribution with the codes' mean and covariance. This gives
+    an autoencoder, which has no prior, something to draw codes from.
+
+    Args:
+        codes: Codes of training images, shape ``[N, D]``.
+        num_components: Number of normals.
+        seed: Of the start of the EM algorithm (scikit-learn's ``GaussianMixture``).
+
+    Returns:
+        A distribution over codes, event shape ``[D]``, on the CPU.
+
+    Raises:
+        ValueError: If there are fewer codes than components.
+
+    Example:
+        >>> codes = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+        >>> fit_mixture(codes, 3).sample((10,)).shape
+        torch.Size([10, 2])
+    """
+    from sklearn.mixture import GaussianMixture  # heavy, and seldom needed
+
+    mixture = GaussianMixture(num_components, random_state=seed)
+    mixture.fit(codes.detach().cpu().double().numpy())
+    components = MultivariateNormal(
+        torch.as_tensor(mixture.means_, dtype=torch.float32),
+        torch.as_tensor(mixture.covariances_, dtype=torch.float32),
+    )
+    weights = Categorical(torch.as_tensor(mixture.weights_, dtype=torch.float32))
+    return MixtureSameFamily(weights, components)

@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
+from aevb_lib.sample_quality import Judge
 
-__all__ = ["build", "load_pretrained", "save_weights"]
+__all__ = ["build", "load_judge", "load_pretrained", "save_judge", "save_weights"]
+
+M = TypeVar("M", bound=nn.Module)
 
 NUM_PIXELS = 784
 
@@ -105,12 +109,19 @@ def load_pretrained(kind: str, latent_dim: int, *, folder: Path | None = None) -
         FileNotFoundError: If there are no such weights; the message lists those there are.
     """
     model = build(kind, latent_dim)
-    path = _path(kind, latent_dim, folder)
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors"))) or "none"
-        raise FileNotFoundError(f"no weights {path.name!r}; there are: {known}")
-    model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return model
+    return _load(model, _path(kind, latent_dim, folder))
+
+
+def load_judge(*, folder: Path | None = None) -> Judge:
+    """Return the trained judge of digits, in evaluation mode.
+
+    Args:
+        folder: Where the weight files are; those of the package by default.
+
+    Raises:
+        FileNotFoundError: If there are no such weights.
+    """
+    return _load(Judge(), _weights_folder(folder) / "judge.safetensors").eval()
 
 
 def save_weights(
@@ -127,15 +138,37 @@ def save_weights(
     Returns:
         The file written. It appears all at once or not at all.
     """
-    path = _path(kind, latent_dim, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
-    weights = {name: value.half().cpu().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, temporary)
-    os.replace(temporary, path)
-    return path
+    return _save(model, _path(kind, latent_dim, folder))
+
+
+def save_judge(judge: Judge, *, folder: Path | None = None) -> Path:
+    """Write the judge's weights as float16 where :func:`load_judge` finds them."""
+    return _save(judge, _weights_folder(folder) / "judge.safetensors")
+
+
+def _weights_folder(folder: Path | None) -> Path:
+    return Path(str(files("aevb_lib"))) / "assets" / "weights" if folder is None else folder
 
 
 def _path(kind: str, latent_dim: int, folder: Path | None) -> Path:
-    root = Path(str(files("aevb_lib"))) / "assets" / "weights" if folder is None else folder
-    return root / f"{kind}-d{latent_dim:03d}.safetensors"
+    return _weights_folder(folder) / f"{kind}-d{latent_dim:03d}.safetensors"
+
+
+def _load(model: M, path: Path) -> M:
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors"))) or "none"
+        raise FileNotFoundError(f"no weights {path.name!r}; there are: {known}")
+    model.load_state_dict(load_file(path))  # copies into the model's own float32
+    return model
+
+
+def _save(model: nn.Module, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.partial")
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    save_file(weights, temporary)
+    os.replace(temporary, path)
+    return path

@@ -80,7 +80,7 @@ def fit(
         The history of this run.
 
     Raises:
-        ValueError: If there is nothing to do.
+        ValueError: If there is nothing to do, or the batches cannot be iterated over again.
         FloatingPointError: If a training average is no longer a finite number.
 
     Example:
@@ -108,6 +108,7 @@ def fit(
     bar = tqdm(total=total, unit="step", disable=None if progress else True, leave=False)
     try:
         while step < total:
+            epoch_start = step
             for batch in batches:
                 for name, value in algorithm.step(batch).items():
                     # Summed on the device: reading a float here would make a GPU wait.
@@ -130,10 +131,16 @@ def fit(
                 bar.set_postfix({name: f"{value:.1f}" for name, value in metrics.items()})
                 since_record, sums = 0, {}
                 started = time.perf_counter()
+            if step == epoch_start:
+                raise ValueError(
+                    f"an epoch had 0 batches although len(batches) is {steps_per_epoch}: they must "
+                    "be something that can be iterated over again, not a generator"
+                )
     except KeyboardInterrupt:
         history.interrupted = True
         warnings.warn(
-            f"interrupted at step {step} of {total}; the {len(history)} rows recorded so far are kept",
+            f"interrupted at step {step} of {total}; "
+            f"the {len(history)} rows recorded so far are kept",
             stacklevel=2,
         )
     finally:
@@ -146,8 +153,8 @@ def _averages(sums: dict[str, Tensor], count: int, step: int) -> dict[str, float
     broken = [name for name, value in averages.items() if not math.isfinite(value)]
     if broken:
         raise FloatingPointError(
-            f"{', '.join(broken)} stopped being finite by step {step}: try a smaller learning rate, "
-            "and check that the images hold neither nan nor values outside [0, 1]"
+            f"{', '.join(broken)} stopped being finite by step {step}: try a smaller learning "
+            "rate, and check that the images hold neither nan nor values outside [0, 1]"
         )
     return averages
 

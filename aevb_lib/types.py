@@ -41,6 +41,7 @@ class Batch(NamedTuple):
     indices: Int[Tensor, " B"]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Minibatches that can be gone through again and again; each time is one epoch."""
 
@@ -74,7 +75,10 @@ class Algorithm(Protocol):
         model: The model whose parameters the algorithm updates.
     """
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The model whose parameters the algorithm updates."""
+        ...
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Do one minibatch of work.

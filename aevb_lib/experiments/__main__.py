@@ -1,4 +1,4 @@
-"""The command line: ``python -m aevb_lib.experiments list | run | verify | table``."""
+"""The command line: ``python -m aevb_lib.experiments list | run | verify | judge | table``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import joblib
 from tqdm import tqdm
 
+from aevb_lib.experiments.judge import record_judge
 from aevb_lib.experiments.recording import run_study, verify
 from aevb_lib.experiments.studies import SEEDS, STUDIES, load_result, result_path
 from aevb_lib.experiments.tables import latent_dimension_table
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="the studies, and how much of each is recorded")
     run = commands.add_parser("run", help="record what is missing of a study")
     check = commands.add_parser("verify", help="train recorded runs again and compare")
+    commands.add_parser("judge", help="train and record the judge of generated digits")
     commands.add_parser("table", help="the study latent-dimension as Markdown")
     for command in (run, check):
         command.add_argument("study", choices=STUDIES)
@@ -37,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "list":
         return _list()
+    if options.command == "judge":
+        print(f"judge: test accuracy {record_judge()['test_accuracy']:.2%}")
+        return 0
     if options.command == "table":
         print(latent_dimension_table(load_result("latent-dimension")))
         return 0

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +19,7 @@ from aevb_lib.evaluation import (
     mean_reconstruction,
     reconstruction_error,
 )
+from aevb_lib.experiments.provenance import provenance, write_atomically
 from aevb_lib.experiments.studies import SEEDS, Result, Run, read_result, result_path, study_runs
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
@@ -60,15 +56,12 @@ def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Resu
     model, history, test = _train(run, run.epochs, device)
     if history.interrupted:
         raise KeyboardInterrupt
-    result = Result(run, history, _final(run, model, test), _provenance(history, device))
+    origin = provenance(history.last.seconds, device)
+    result = Result(run, history, _final(run, model, test), origin)
     if run.seed == SEEDS[0] and run.regime == "grey":
         weights = None if folder is None else folder / "weights"
         save_weights(model, run.model, run.latent_dim, folder=weights)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(result.to_json())
-    Path(file.name).chmod(0o644)  # NamedTemporaryFile makes private files
-    os.replace(file.name, path)
+    write_atomically(path, result.to_json())
     return result
 
 
@@ -160,23 +153,3 @@ def _final(run: Run, model: VAE | Autoencoder, test: ImageSet) -> dict[str, Any]
             )
             final["importance_log_likelihood"] = float(values.double().mean())
     return final
-
-
-def _provenance(history: History, device: str) -> dict[str, Any]:
-    accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "commit": _commit(),
-        "hardware": accelerator or f"{platform.machine()} CPU, {torch.get_num_threads()} thread",
-        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
-        "training_seconds": round(history.last.seconds, 1),
-    }
-
-
-def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
-    answer = subprocess.run(
-        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None

@@ -18,6 +18,7 @@ __all__ = [
     "load_result",
     "read_result",
     "result_path",
+    "studies_folder",
     "study_runs",
 ]
 
@@ -143,10 +144,14 @@ def study_runs(study: str) -> tuple[Run, ...]:
     return STUDIES[study]
 
 
+def studies_folder(folder: Path | None = None) -> Path:
+    """Return ``folder``, or where the package keeps the recorded studies."""
+    return Path(str(files("aevb_lib"))) / "assets" / "studies" if folder is None else folder
+
+
 def result_path(run: Run, folder: Path | None = None) -> Path:
     """Return where the result of a run is kept: in the package, or else below ``folder``."""
-    root = Path(str(files("aevb_lib"))) / "assets" / "studies" if folder is None else folder
-    return root / run.study / f"{run.name}.json"
+    return studies_folder(folder) / run.study / f"{run.name}.json"
 
 
 def read_result(run: Run, folder: Path | None = None) -> Result:

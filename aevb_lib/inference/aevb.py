@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,6 +14,7 @@ from aevb_lib.types import Batch
 __all__ = ["AEVB", "Estimator"]
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """Any function of a model and images that returns a :class:`aevb_lib.objectives.Bound`."""
 
@@ -28,7 +29,8 @@ class AEVB:
     Args:
         model: The model to train.
         optimizer: Any torch optimizer over its parameters.
-        estimator: :func:`aevb_lib.objectives.sgvb_b`, :func:`aevb_lib.objectives.sgvb_a`, or your own.
+        estimator: :func:`aevb_lib.objectives.sgvb_b`, :func:`aevb_lib.objectives.sgvb_a`, or your
+            own.
         num_samples: L, samples per image; one is enough for a batch of 100 (section 2.3).
 
     Example:
@@ -61,7 +63,8 @@ class AEVB:
             image: ``elbo``, ``log_likelihood``, ``kl``.
         """
         bound = self.estimator(self.model, batch.images, num_samples=self.num_samples)
+        means = {name: value.mean() for name, value in bound._asdict().items()}
         self.optimizer.zero_grad()
-        (-bound.elbo.mean()).backward()
+        (-means["elbo"]).backward()
         self.optimizer.step()
-        return {name: value.detach().mean() for name, value in bound._asdict().items()}
+        return {name: value.detach() for name, value in means.items()}

@@ -1,0 +1,179 @@
+"""Numbers for generated images: how real they look, how varied they are, and to whom.
+
+Every number here is relative to a *judge*, a fixed classifier of digits, and means little by itself:
+lay the same number for real against real images beside it.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+__all__ = ["Judge", "class_balance", "confidence", "frechet_distance", "precision_recall"]
+
+BATCH_SIZE = 1000
+
+
+class Judge(nn.Module):
+    """A small convolutional classifier of MNIST digits, and the features that it looks at.
+
+    Two convolutions with pooling, one layer of 128 features, ten classes. A trained one ships with
+    the package: :func:`aevb_lib.pretrained.load_judge`.
+
+    Example:
+        >>> judge = Judge().eval()
+        >>> x = torch.rand(5, 784)
+        >>> judge(x).shape, judge.features(x).shape
+        (torch.Size([5, 10]), torch.Size([5, 128]))
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Unflatten(-1, (1, 28, 28)),
+            *_block(1, 32),
+            *_block(32, 64),
+            nn.Flatten(1),
+            nn.Linear(64 * 7 * 7, 128, bias=False),
+            nn.BatchNorm1d(128),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B 10"]:
+        """Return the logits of the ten classes."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+    @torch.no_grad()
+    def features(self, x: Float[Tensor, "N P"]) -> Float[Tensor, "N 128"]:
+        """Return what the last layer sees of each image; any number of images."""
+        return torch.cat([self.body(part) for part in x.split(BATCH_SIZE)])
+
+    @torch.no_grad()
+    def probabilities(self, x: Float[Tensor, "N P"]) -> Float[Tensor, "N 10"]:
+        """Return the class probabilities of each image; any number of images."""
+        return torch.cat([self(part).softmax(-1) for part in x.split(BATCH_SIZE)])
+
+
+def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]) -> float:
+    r"""Return the squared Fréchet distance between normals fitted to two clouds of features.
+
+    .. math:: \|\mu_r - \mu_g\|^2 + \mathrm{tr}\bigl(\Sigma_r + \Sigma_g
+        - 2 (\Sigma_r^{1/2} \Sigma_g \Sigma_r^{1/2})^{1/2}\bigr)
+
+    Heusel et al. (2017) use the features of an Inception network and call it FID; with the judge's
+    features the scale is another one. It shrinks as clouds grow: compare equal sizes only.
+
+    Args:
+        real: Features of real images, one row per image.
+        generated: Features of generated images.
+
+    Returns:
+        The distance; 0 for equal means and covariances, smaller is better.
+
+    Raises:
+        ValueError: If a cloud has fewer than two rows.
+
+    Example:
+        >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+        >>> print(
+        ...     f"{frechet_distance(x, x + 2.0):.3f}"
+        ... )  # means are 2 apart in each of 3 dimensions
+        12.000
+    """
+    if min(len(real), len(generated)) < 2:
+        raise ValueError("need at least two images on each side to fit a covariance")
+    real, generated = real.double(), generated.double()
+    covariance_r, covariance_g = torch.cov(real.T), torch.cov(generated.T)
+    values, vectors = torch.linalg.eigh(covariance_r)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    # Rounding can leave eigenvalues of this positive semidefinite matrix just below zero.
+    cross = torch.linalg.eigvalsh(root @ covariance_g @ root).clamp(min=0).sqrt().sum()
+    mean_part = (real.mean(0) - generated.mean(0)).square().sum()
+    return max(0.0, float(mean_part + covariance_r.trace() + covariance_g.trace() - 2 * cross))
+
+
+def precision_recall(
+    real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"], *, neighbors: int = 3
+) -> tuple[float, float]:
+    """Return the share of generated images that look real, and of real ones that are covered.
+
+    Each cloud is replaced by balls around its points that reach to the k-th nearest neighbor
+    (Kynkäänniemi et al. 2019). *Precision* is the share of generated points inside the real cloud's
+    balls, *recall* the share of real points inside the generated cloud's.
+
+    Args:
+        real: Features of real images.
+        generated: Features of generated images, as many as real ones for a fair comparison.
+        neighbors: k.
+
+    Returns:
+        Precision and recall, each in [0, 1], larger is better.
+
+    Raises:
+        ValueError: If a cloud has no more points than ``neighbors``.
+
+    Example:
+        >>> x = torch.arange(10.0)[:, None]
+        >>> precision_recall(x, torch.cat([x[:5], x[:5] + 100]), neighbors=1)
+        (0.5, 0.6)
+    """
+    if min(len(real), len(generated)) <= neighbors:
+        raise ValueError(f"need more than {neighbors} images on each side")
+    return _covered(generated, real, neighbors), _covered(real, generated, neighbors)
+
+
+def confidence(probabilities: Float[Tensor, "N K"]) -> float:
+    """Return the average probability of the likeliest class; 1 if the judge is always sure.
+
+    Args:
+        probabilities: Class probabilities of each image.
+
+    Example:
+        >>> confidence(torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
+        0.625
+    """
+    return float(probabilities.max(-1).values.double().mean())
+
+
+def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
+    r"""Return the entropy of the class frequencies as a share of its maximum.
+
+    Args:
+        labels: Class of each image.
+        num_classes: Number of classes.
+
+    Returns:
+        1 if all classes are equally frequent, 0 if there is only one.
+
+    Example:
+        >>> class_balance(torch.arange(10)), class_balance(torch.zeros(10, dtype=torch.int64))
+        (1.0, 0.0)
+    """
+    shares = torch.bincount(labels, minlength=num_classes).double() / len(labels)
+    entropy = torch.special.entr(shares).sum()
+    return round(float(entropy / torch.tensor(num_classes).double().log()), 12)
+
+
+def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    ]
+
+
+def _covered(points: Tensor, cloud: Tensor, neighbors: int) -> float:
+    """Share of points inside at least one ball of the cloud."""
+    # The nearest neighbor of a point in its own cloud is itself, hence one more.
+    radii = torch.cat(
+        [
+            torch.cdist(part, cloud).kthvalue(neighbors + 1, dim=1).values
+            for part in cloud.split(BATCH_SIZE)
+        ]
+    )
+    inside = [(torch.cdist(part, cloud) <= radii).any(1) for part in points.split(BATCH_SIZE)]
+    return float(torch.cat(inside).double().mean())

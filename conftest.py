@@ -1,0 +1,58 @@
+"""Hermetic tests: no network, no user's files, one thread per process, shapes checked.
+
+Environment variables are set here, before torch is imported and before any worker or notebook
+kernel starts, because those inherit them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parent
+
+# Runtime checks of every shape in a public signature. In tests only: readers get plain functions.
+install_import_hook("aevb_lib", "beartype.beartype")
+
+os.environ.update(
+    TQDM_DISABLE="1",  # progress bars print times, which strict notebooks would compare
+    OMP_NUM_THREADS="1",  # two pytest workers with a kernel each share two cores
+    MKL_NUM_THREADS="1",
+    PYDEVD_DISABLE_FILE_VALIDATION="1",  # the debugger in a kernel warns on stderr otherwise
+    JUPYTER_PLATFORM_DIRS="1",  # jupyter_core warns about a coming change otherwise
+    # What honors proxies finds none that answers: so kernels and subprocesses are offline too.
+    http_proxy="http://127.0.0.1:9",
+    https_proxy="http://127.0.0.1:9",
+    no_proxy="localhost,127.0.0.1,::1",
+    # Kernels and subprocesses test this checkout, whatever else is installed.
+    PYTHONPATH=os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+)
+# MPLBACKEND stays unset: kernels choose the inline backend only if nobody chose before.
+os.environ.pop("MPLBACKEND", None)
+
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+_connect = socket.socket.connect
+
+
+def _connect_locally(self: socket.socket, address: Any) -> None:
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOCAL:
+        raise ConnectionRefusedError(f"tests have no network, but something wants {address}")
+    _connect(self, address)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Go offline, and give all workers and kernels of this session one empty home for caches."""
+    socket.socket.connect = _connect_locally  # type: ignore[method-assign]
+    if hasattr(config, "workerinput"):
+        return  # an xdist worker: the session that started it has made the folder
+    home = Path(tempfile.mkdtemp(prefix="aevb-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    # IPYTHONDIR: kernels must not run the user's start-up files.
+    os.environ.update(AEVB_DATA=str(home / "data"), IPYTHONDIR=str(home / "ipython"))
