@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent
 
 # Runtime checks of every shape in a public signature. In tests only: readers get plain functions.
-install_import_hook("aevb_lib", "beartype.beartype")
+# An int is a float here as it is for mypy (PEP 484).
+check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+install_import_hook("aevb_lib", "conftest.check_types")
 
 os.environ.update(
     TQDM_DISABLE="1",  # progress bars print times, which strict notebooks would compare

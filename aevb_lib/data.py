@@ -14,16 +14,8 @@ numbers from different regimes must not be compared:
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import hashlib
 import math
-import os
-import shutil
-import struct
-import tempfile
-import time
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from aevb_lib.archives import default_root, unpack
 from aevb_lib.types import Batch, Batches
 
 __all__ = ["REGIMES", "ImageSet", "binarize", "load_mnist"]
@@ -39,8 +32,6 @@ __all__ = ["REGIMES", "ImageSet", "binarize", "load_mnist"]
 REGIMES = ("grey", "static", "dynamic")
 
 _STATIC_SEED = 13126114  # any would do; this is the paper's number on arXiv
-_ARCHIVES = Path(__file__).parent / "assets" / "mnist"
-_ABANDONED_SECONDS = 3600.0
 
 
 class ImageSet:
@@ -223,8 +214,8 @@ def load_mnist(
 
     if regime not in REGIMES:
         raise ValueError(f"unknown regime {regime!r}; there are: {', '.join(REGIMES)}")
-    root = _default_root() if root is None else Path(root).expanduser()
-    _unpack(root)
+    root = default_root() if root is None else Path(root).expanduser()
+    unpack(root)
     sets = []
     for split in ("train", "test"):
         mnist = MNIST(root, train=split == "train", download=True)  # finds all there, even offline
@@ -235,67 +226,6 @@ def load_mnist(
         dynamic = regime == "dynamic" and split == "train"
         sets.append(ImageSet(images, mnist.targets, dynamic=dynamic))
     return sets[0], sets[1]
-
-
-def _default_root() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("AEVB_DATA") or Path(cache) / "aevb").expanduser()
-
-
-def _unpack(root: Path) -> None:
-    """Make sure that sound MNIST files are in ``root/MNIST/raw``.
-
-    Everything is prepared in a private folder beside it and moved file by file: each move replaces
-    a whole file by a whole file, so another process sees the old or the new one, never a part.
-    """
-    from torchvision.datasets import MNIST
-
-    raw = root / "MNIST" / "raw"
-    archives = {_ARCHIVES / name: md5 for name, md5 in MNIST.resources}
-    if missing := [path.name for path in archives if not path.is_file()]:
-        raise FileNotFoundError(
-            f"{', '.join(missing)} should be in {_ARCHIVES} but the package was installed without, "
-            "and nothing is downloaded instead. Reinstall aevb-lib."
-        )
-    if all(_is_sound(raw / path.stem, path) for path in archives):
-        return
-    for path, md5 in archives.items():
-        if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
-            raise RuntimeError(f"{path} is damaged: its MD5 sum is not {md5}. Reinstall aevb-lib.")
-    try:
-        raw.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(raw.parent)
-        with tempfile.TemporaryDirectory(dir=raw.parent, prefix=".unpacking-") as private:
-            staged = Path(private, "MNIST", "raw")
-            staged.mkdir(parents=True)
-            for path in archives:
-                shutil.copyfile(path, staged / path.name)  # not its mode: it may be read-only
-            MNIST(private, download=True)  # verifies and unpacks
-            for file in staged.iterdir():
-                os.replace(file, raw / file.name)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"cannot unpack MNIST into {root} ({error.strerror}): make room for 70 MB there, or "
-            "name a folder that can be written to, as load_mnist(root=...) or in AEVB_DATA",
-        ) from error
-
-
-def _is_sound(unpacked: Path, archive: Path) -> bool:
-    """Whether a file is what the archive holds: a gzip archive ends in CRC-32 and size of it."""
-    try:
-        content = unpacked.read_bytes()
-    except OSError:
-        return False
-    return struct.pack("<II", zlib.crc32(content), len(content)) == archive.read_bytes()[-8:]
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what a killed process left; a younger folder may belong to one that still works."""
-    for private in folder.glob(".unpacking-*"):
-        with contextlib.suppress(OSError):  # another process may be removing it as well
-            if time.time() - private.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(private)
 
 
 def _check_images(images: Tensor) -> None:

@@ -25,11 +25,11 @@ __all__ = ["bernoulli", "diagonal_normal", "kl_divergence", "log_mean_exp"]
 def diagonal_normal(
     loc: Float[Tensor, "*batch D"], scale: Float[Tensor, "*batch D"]
 ) -> Independent:
-    r"""Return the normal distribution with independent components :math:`\mathcal N(\mu,\sigma^2 I)`.
+    r"""Return a normal distribution of independent components, :math:`\mathcal N(\mu, \sigma^2)`.
 
     Args:
         loc: Means :math:`\mu`, shape ``[..., D]``.
-        scale: Standard deviations :math:`\sigma > 0` (not variances, not their logarithms), same shape.
+        scale: Standard deviations :math:`\sigma > 0` (not variances, not logarithms), same shape.
 
     Returns:
         A distribution with batch shape ``[...]`` and event shape ``[D]``.
@@ -45,9 +45,11 @@ def diagonal_normal(
 def bernoulli(logits: Float[Tensor, "*batch P"]) -> Independent:
     r"""Return independent Bernoulli pixels, given the logits of their probabilities.
 
-    For a binary image this is a distribution. For grey pixels :math:`x \in (0, 1)` its ``log_prob``,
+    For a binary image this is a distribution. For grey pixels :math:`0 < x < 1` its ``log_prob``,
 
-    .. math:: \sum_p x_p \log y_p + (1 - x_p) \log (1 - y_p), \qquad y = \mathrm{sigmoid}(\text{logits}),
+    .. math::
+        \sum_p x_p \log y_p + (1 - x_p) \log (1 - y_p),
+        \qquad y = \mathrm{sigmoid}(\text{logits}),
 
     is a negative cross-entropy and *not* a log-likelihood: nothing makes it integrate to one.
 
@@ -68,9 +70,9 @@ def bernoulli(logits: Float[Tensor, "*batch P"]) -> Independent:
 def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
     r"""Return the Kullback-Leibler divergence :math:`D_{KL}(q \,\|\, p)` in closed form.
 
-    For a diagonal normal and the standard normal prior this is appendix B of Kingma & Welling (2013),
+    For a diagonal normal and the standard normal prior, appendix B of Kingma & Welling (2013):
 
-    .. math:: D_{KL} = -\tfrac12 \sum_{j=1}^{D} \left(1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2\right).
+    .. math:: D_{KL} = -\tfrac12 \sum_{j=1}^{D} (1 + \log \sigma_j^2 - \mu_j^2 - \sigma_j^2).
 
     Args:
         q: Distribution with batch shape ``[B]``.

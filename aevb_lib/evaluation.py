@@ -122,8 +122,8 @@ def importance_log_likelihood(
         \log p_\theta(x) \approx \log \frac1L \sum_{l=1}^L
         \frac{p_\theta(x, z^{(l)})}{q_\phi(z^{(l)} \mid x)}, \qquad z^{(l)} \sim q_\phi(z \mid x).
 
-    Its expectation is a lower bound for every L (Burda et al. 2016), equal to the ELBO for L = 1 and
-    rising to the truth. The samples are worked off in pieces, so memory does not grow with L.
+    Its expectation is a lower bound for every L (Burda et al. 2016), equal to the ELBO for L = 1
+    and rising to the truth. The samples are worked off in pieces, so memory does not grow with L.
 
     Args:
         model: The model to evaluate.
@@ -189,7 +189,7 @@ def reconstruction_error(codec: Codec, data: ImageSet) -> float:
 def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
     r"""Return how many nats each latent dimension carries, averaged over a data set.
 
-    The divergence of a diagonal normal from the prior is a sum over dimensions; these are its terms,
+    The divergence of a diagonal normal from the prior is a sum over dimensions, with the terms
     :math:`-\tfrac12 (1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2)`. A dimension near zero is unused:
     its posterior equals the prior whatever the image.
 

@@ -71,7 +71,7 @@ def interpolate(
     """
     if steps < 2:
         raise ValueError(f"a path needs at least its two ends, got steps={steps}")
-    weights = torch.linspace(0, 1, steps, device=start.device)
+    weights = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)
     weights = weights.reshape(-1, *(1 for _ in start.shape))
     return torch.lerp(start, end, weights)
 

@@ -1,6 +1,6 @@
-"""The one latent-variable model whose every integral is known: probabilistic PCA.
+r"""The one latent-variable model whose every integral is known: probabilistic PCA.
 
-With :math:`z \\sim \\mathcal N(0, I)` and :math:`x \\mid z \\sim \\mathcal N(Wz + b, \\sigma^2 I)`
+With :math:`z \sim \mathcal N(0, I)` and :math:`x \mid z \sim \mathcal N(Wz + b, \sigma^2 I)`
 (Tipping & Bishop 1999), evidence and posterior are normal and in closed form. Nothing needs to be
 approximated here, which makes it the place to check what approximates elsewhere.
 """

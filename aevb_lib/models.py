@@ -6,7 +6,6 @@ about, and is all that Monte Carlo EM needs; `VAE` adds the encoder that guesses
 
 from __future__ import annotations
 
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -66,7 +65,8 @@ class LatentVariableModel(nn.Module):
         Returns:
             One value per pair, shape ``[..., B]``.
         """
-        return self.prior().log_prob(z) + self.likelihood(z).log_prob(x)
+        log_joint: Tensor = self.prior().log_prob(z) + self.likelihood(z).log_prob(x)
+        return log_joint
 
     @torch.no_grad()
     def sample(self, n: int) -> Float[Tensor, "{n} P"]:
@@ -79,7 +79,8 @@ class LatentVariableModel(nn.Module):
 
     def decode(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:
         r"""Return the mean image :math:`\mathbb E[x \mid z]` of each code."""
-        return self.likelihood(z).mean
+        mean: Tensor = self.likelihood(z).mean
+        return mean
 
 
 class VAE(LatentVariableModel):
@@ -163,7 +164,8 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:
         """Return the mean image of each code."""
-        return self.likelihood(z).mean
+        mean: Tensor = self.likelihood(z).mean
+        return mean
 
     def likelihood(self, z: Float[Tensor, "*batch D"]) -> Distribution:
         """Return the distribution over images that the decoder makes of each code."""

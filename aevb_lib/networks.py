@@ -25,10 +25,10 @@ MAX_LOG_VARIANCE = 20.0
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron: ``in_dim -> hidden_dims -> out_dim``, no activation after the last layer.
+    """A multilayer perceptron: ``in_dim -> hidden_dims -> out_dim``, the last layer linear.
 
-    Weights and biases start uniform in ±1/√fan_in, which is torch's own default for a linear layer,
-    but drawn from an explicit CPU generator: one seed gives one start on every device.
+    Weights and biases start uniform in ±1/√fan_in, torch's own default for a linear layer, but
+    drawn from an explicit CPU generator: one seed gives one start on every device.
 
     Args:
         in_dim: Size of the last axis of the input.
@@ -161,7 +161,7 @@ class BernoulliMLP(nn.Module):
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:
     # skip_init: nn.Linear would draw its own weights first and so advance the global generator.
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
     limit = 1 / math.sqrt(fan_in)
     with torch.no_grad():
         for parameter in layer.parameters():

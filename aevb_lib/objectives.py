@@ -35,7 +35,8 @@ def sgvb_a(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     r"""Estimate the bound from samples alone: the paper's estimator A, equation (6).
 
     .. math::
-        \tilde{\mathcal L}^A = \frac1L \sum_{l=1}^L \log p_\theta(x, z^{(l)}) - \log q_\phi(z^{(l)} \mid x),
+        \tilde{\mathcal L}^A = \frac1L \sum_{l=1}^L
+        \log p_\theta(x, z^{(l)}) - \log q_\phi(z^{(l)} \mid x),
         \qquad z^{(l)} = g_\phi(\epsilon^{(l)}, x).
 
     It needs no closed form, so it works for any encoder with ``rsample`` and ``log_prob``, and at
@@ -63,7 +64,7 @@ def sgvb_a(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
 
 
 def sgvb_b(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
-    r"""Estimate the bound with the KL divergence in closed form: the paper's estimator B, equation (7).
+    r"""Estimate the bound with its KL divergence in closed form: estimator B, equation (7).
 
     .. math::
         \tilde{\mathcal L}^B = -D_{KL}(q_\phi(z \mid x) \,\|\, p(z))

@@ -169,6 +169,9 @@ def _save(model: nn.Module, path: Path) -> Path:
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for name, value in model.state_dict().items()
     }
-    save_file(weights, temporary)
-    os.replace(temporary, path)
+    try:
+        save_file(weights, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

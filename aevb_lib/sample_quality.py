@@ -1,7 +1,7 @@
 """Numbers for generated images: how real they look, how varied they are, and to whom.
 
-Every number here is relative to a *judge*, a fixed classifier of digits, and means little by itself:
-lay the same number for real against real images beside it.
+Every number here is relative to a *judge*, a fixed classifier of digits, and means little by
+itself: lay the same number for real against real images beside it.
 """
 
 from __future__ import annotations

@@ -105,7 +105,9 @@ def fit(
     total = epochs * steps_per_epoch
     step = examples = since_record = 0
     seconds, started = 0.0, time.perf_counter()
-    bar = tqdm(total=total, unit="step", disable=None if progress else True, leave=False)
+    # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
+    hidden = {} if progress else {"disable": True}
+    bar = tqdm(total=total, unit="step", leave=False, **hidden)
     try:
         while step < total:
             epoch_start = step

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.datasets import MNIST
 
-from aevb_lib import data
+from aevb_lib import archives, data
 from aevb_lib.data import REGIMES, ImageSet, binarize, load_mnist
 
 ROOT = Path(data.__file__).parents[1]
@@ -313,7 +313,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         content = header + bytes(i % 10 for i in range(count * (784 if images else 1)))
         (folder / name).write_bytes(gzip.compress(content))
         resources.append((name, hashlib.md5((folder / name).read_bytes()).hexdigest()))
-    monkeypatch.setattr(data, "_ARCHIVES", folder)
+    monkeypatch.setattr(archives, "ARCHIVES", folder)
     monkeypatch.setattr(MNIST, "resources", resources)
     return folder
 
@@ -344,11 +344,11 @@ def assert_nothing_left(root: Path) -> None:
 
 
 def test_the_shipped_archives_are_the_canonical_ones() -> None:
-    shipped = {path.name: path for path in data._ARCHIVES.iterdir()}
+    shipped = {path.name: path for path in archives.ARCHIVES.iterdir()}
     assert set(shipped) == set(ARCHIVES)
     for name, md5 in ARCHIVES.items():
         assert hashlib.md5(shipped[name].read_bytes()).hexdigest() == md5
-    provenance = (data._ARCHIVES.parent / "README.md").read_text(encoding="utf-8")
+    provenance = (archives.ARCHIVES.parent / "README.md").read_text(encoding="utf-8")
     assert all(name in provenance and md5 in provenance for name, md5 in ARCHIVES.items())
     assert "Yann LeCun and Corinna Cortes" in provenance
 
@@ -357,13 +357,13 @@ def test_the_root_can_be_named_in_three_ways(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AEVB_DATA", str(tmp_path / "named"))
-    assert data._default_root() == tmp_path / "named"
+    assert archives.default_root() == tmp_path / "named"
     monkeypatch.delenv("AEVB_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert data._default_root() == tmp_path / "cache" / "aevb"
+    assert archives.default_root() == tmp_path / "cache" / "aevb"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert data._default_root() == tmp_path / ".cache" / "aevb"
+    assert archives.default_root() == tmp_path / ".cache" / "aevb"
 
 
 def test_unpacking_leaves_files_for_torchvision_and_nothing_else(unpacked: Path) -> None:
@@ -475,11 +475,11 @@ def test_a_full_disk_leaves_nothing_half_written(
 
     with monkeypatch.context() as patch:
         if stage == "copy":
-            patch.setattr("aevb_lib.data.shutil.copyfile", half_copy)
+            patch.setattr("aevb_lib.archives.shutil.copyfile", half_copy)
         elif stage == "unpack":
             patch.setattr("torchvision.datasets.utils.extract_archive", half_unpack)
         else:
-            patch.setattr("aevb_lib.data.os.replace", no_move)
+            patch.setattr("aevb_lib.archives.os.replace", no_move)
         with pytest.raises(OSError, match=r"No space left.*make room for 70 MB") as caught:
             load_mnist(tmp_path)
     assert caught.value.errno == errno.ENOSPC

@@ -128,7 +128,8 @@ def load_result(study: str, folder: Path | None = None) -> list[Result]:
     ]
     if not results:
         raise FileNotFoundError(
-            f"no run of {study!r} is recorded; record it: python -m aevb_lib.experiments run {study}"
+            f"no run of {study!r} is recorded; "
+            f"record it: python -m aevb_lib.experiments run {study}"
         )
     return results
 

@@ -1,0 +1,47 @@
+"""Figures, from histories and arrays only.
+
+Every function returns a closed `matplotlib` figure: a notebook shows it when it is the value of a
+cell, a script saves it with ``figure.savefig``. Nothing here shows, saves, or changes matplotlib's
+global settings; one visual language is applied figure by figure through :func:`style`.
+
+The same thing has the same color in every figure of the book, see :data:`COLORS`. The colors are
+those of Okabe and Ito, which people with any kind of color vision can tell apart.
+"""
+
+from aevb_lib.plotting.curves import learning_curves, lines
+from aevb_lib.plotting.images import image_grid, image_rows
+from aevb_lib.plotting.look import (
+    BLUE,
+    COLORS,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH,
+    canvas,
+    color_of,
+    style,
+)
+
+__all__ = [
+    "BLUE",
+    "COLORS",
+    "GREEN",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PURPLE",
+    "SKY",
+    "VERMILION",
+    "WIDTH",
+    "canvas",
+    "color_of",
+    "image_grid",
+    "image_rows",
+    "learning_curves",
+    "lines",
+    "style",
+]

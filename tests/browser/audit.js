@@ -1,0 +1,156 @@
+// What test_pages.py asks of an open page. Every function returns a list of sentences, one per problem.
+window.audit = (() => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const brief = (text, length = 70) => text.trim().replace(/\s+/g, " ").slice(0, length);
+  const describe = (element) => {
+    const name = element.tagName.toLowerCase();
+    const id = element.id ? "#" + element.id : "";
+    const classes = [...element.classList].slice(0, 3).map((c) => "." + c).join("");
+    return `<${name}${id}${classes}> "${brief(element.textContent, 40)}"`;
+  };
+  const isShown = (element) =>
+    element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true }) &&
+    element.getClientRects().length > 0;
+
+  // Every formula is typeset, and no TeX is left where a reader would see it.
+  function formulas() {
+    const problems = [];
+    for (const math of all(".math")) {
+      if (!math.querySelector("mjx-container svg")) {
+        problems.push(`formula not typeset: ${brief(math.textContent)}`);
+      }
+    }
+    for (const error of all("mjx-merror, [data-mjx-error]")) {
+      const reason = error.getAttribute("data-mjx-error") || error.textContent;
+      problems.push(`MathJax error: ${brief(reason)} ${brief(error.closest("p, div").textContent)}`);
+    }
+    for (const unknown of all("mjx-container svg [fill=red]")) { // how MathJax shows what it does not know
+      problems.push(`unknown macro in: ${brief(unknown.closest("p, div, li, td, figcaption").textContent)}`);
+    }
+    const raw = /\\\(|\\\[|\\begin\{|\$\$|\\[a-zA-Z]{2,}\{|\$[^$\s][^$\n]*\$|\{(eq|ref|cite|numref|doc)[:}]/;
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const { data, parentElement } = walker.currentNode;
+      if (!parentElement.closest("pre, code, script, style, textarea, mjx-container") && raw.test(data)) {
+        problems.push(`raw TeX or a raw role: ${brief(data)}`);
+      }
+    }
+    return problems;
+  }
+
+  function images() {
+    const problems = [];
+    for (const image of all("img")) {
+      const name = image.getAttribute("src").split("/").pop();
+      if (!image.complete || !image.naturalWidth) problems.push(`image not loaded: ${name}`);
+      const alt = (image.getAttribute("alt") || "").trim();
+      const besideText = image.closest("a")?.innerText.trim(); // a logo beside its own words
+      if (!alt && !besideText) problems.push(`image without alternative text: ${name}`);
+      if (/^\S*\/\S*$|\.(png|svg|jpe?g|gif|webp)$/i.test(alt)) {
+        problems.push(`alternative text is a file name: ${alt}`);
+      } else if (image.closest(".cell_output") && alt.split(/\s+/).length < 5) {
+        problems.push(`alternative text says too little: ${alt}`);
+      }
+    }
+    for (const figure of all(".cell_output img")) {
+      const caption = figure.closest("figure")?.querySelector("figcaption .caption-number");
+      if (!caption) problems.push(`figure without a numbered caption: ${figure.alt}`);
+    }
+    return problems;
+  }
+
+  // Nothing sticks out of the page, and what is wider than its box can be scrolled there.
+  function overflow() {
+    const problems = [];
+    const root = document.documentElement;
+    if (root.scrollWidth > root.clientWidth) {
+      problems.push(`the page scrolls sideways: ${root.scrollWidth} > ${root.clientWidth} pixels`);
+    }
+    const scrolls = (element) => /auto|scroll/.test(getComputedStyle(element).overflowX);
+    const cuts = (element) => /hidden|clip/.test(getComputedStyle(element).overflowX);
+    const outside = all(".bd-article *, .bd-article").filter((element) => {
+      if (!isShown(element) || element.closest("mjx-assistive-mml, .visually-hidden, .sr-only")) return false;
+      const { left, right } = element.getBoundingClientRect();
+      for (let box = element.parentElement; box; box = box.parentElement) {
+        if (scrolls(box) && box !== document.body && box !== root) return false;
+        if (cuts(box) && box !== document.body && box !== root) {
+          const frame = box.getBoundingClientRect();
+          return right > frame.right + 1.5 || left < frame.left - 1.5;
+        }
+      }
+      return right > root.clientWidth + 1 || left < -1;
+    });
+    for (const element of outside) {
+      if (!outside.includes(element.parentElement)) problems.push(`cut off: ${describe(element)}`);
+    }
+    for (const box of all(".bd-article .math, .bd-article mjx-container, .bd-article pre")) {
+      const style = getComputedStyle(box);
+      if (/auto|scroll/.test(style.overflowY) && box.scrollHeight > box.clientHeight + 2 && box.clientHeight) {
+        problems.push(`scrolls up and down in its box: ${describe(box)}`);
+      }
+    }
+    for (const box of all(".bd-article mjx-container[display]")) {
+      if (!isShown(box)) continue;
+      const formula = box.querySelector("svg").getBoundingClientRect();
+      for (const number of all(".eqno", box.closest("div.math"))) {
+        const place = number.getBoundingClientRect();
+        const frame = box.getBoundingClientRect();
+        const right = scrolls(box) ? Math.min(formula.right, frame.right) : formula.right;
+        const apart = place.left >= right - 1 || place.right <= formula.left || place.top >= formula.bottom ||
+          place.bottom <= formula.top;
+        if (!apart) problems.push(`equation number lies on its formula: ${brief(number.textContent)}`);
+      }
+    }
+    return problems;
+  }
+
+  function textSize(least) {
+    const small = all(".bd-article p, .bd-article li, .bd-article figcaption, .bd-article td").filter(
+      (element) => isShown(element) && !element.closest("summary") && parseFloat(getComputedStyle(element).fontSize) < least,
+    );
+    return small.slice(0, 5).map((e) => `text of ${getComputedStyle(e).fontSize}: ${describe(e)}`);
+  }
+
+  // What the keyboard is on now: can it be seen, does it have a name, does the focus show?
+  async function focus() {
+    const element = document.activeElement;
+    if (!element || element === document.body) return null;
+    const moving = document.getAnimations().filter((animation) => animation instanceof CSSTransition);
+    await Promise.allSettled(moving.map((animation) => animation.finished));
+    const area = element.matches(".sd-stretched-link") ? element.closest(".sd-card") : element;
+    const { left, right, top, bottom, width, height } = area.getBoundingClientRect();
+    const style = getComputedStyle(area);
+    const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    const labelled = element.labels?.[0]?.textContent;
+    const name = element.ariaLabel || labelled || element.innerText.trim() || element.title ||
+      element.textContent.trim() || element.querySelector("img")?.alt || element.placeholder || "";
+    return {
+      element: describe(element),
+      name: brief(name),
+      href: element.getAttribute("href"),
+      inArticle: Boolean(element.closest(".bd-article")),
+      onScreen: isShown(area) && width > 0 && height > 0 &&
+        right > 0 && left < innerWidth && bottom > 0 && top < innerHeight,
+      marked: outlined || style.boxShadow !== "none",
+    };
+  }
+
+  // Rules of WCAG 2.0 and 2.1, levels A and AA. The one exception is docutils' own markup of reference lists.
+  // Color contrast is the slow rule, and the same on a phone: `colors: false` leaves it out.
+  async function accessibility({ colors = true } = {}) {
+    const context = { include: [["html"]], exclude: [[".bd-article div.citation-list"]] };
+    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+    const { violations } = await axe.run(context, {
+      runOnly: { type: "tag", values: tags },
+      rules: { "color-contrast": { enabled: colors } },
+      resultTypes: ["violations"],
+      preload: false, // it would request every style sheet again, which browsers refuse from disk
+    });
+    return violations.flatMap(({ id, impact, nodes }) =>
+      nodes.slice(0, 4).map(({ target, failureSummary }) =>
+        `axe ${id} (${impact}, ${nodes.length}×) at ${target.join(" ")}: ` +
+        brief(failureSummary.split("\n").slice(1).join("; "), 160)));
+  }
+
+  return { formulas, images, overflow, textSize, focus, accessibility };
+})();

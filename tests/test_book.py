@@ -1,0 +1,183 @@
+"""Chapters as they are committed: source and notebook agree, and nothing in them is accidental.
+
+Nothing is executed here; nbval does that with the notebooks themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+from tools.notebooks import METADATA, code_cells, keep_outputs, read_source
+from tools.repository import address
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+SOURCES = sorted((BOOK / "sources").glob("*.md"))
+
+TAGS = {
+    "remove-cell",
+    "remove-input",
+    "remove-output",
+    "hide-input",
+    "hide-output",
+    "nbval-ignore-output",
+    "nbval-skip",
+    "raises-exception",
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|tmp|usr|opt|Users|content)/|[A-Z]:\\\\")
+ADDRESS_IN_MEMORY = re.compile(r"\b0x[0-9a-f]{6,}")
+ROLE = re.compile(r"\{(?:eq|cite|numref|ref|doc|math|glue|eval)[^}`]*\}`")
+EXERCISE = re.compile(r"^[:`]{3,}\{exercise(?:-start)?\}.*\n:label: *(\S+)", re.MULTILINE)
+SOLUTION = re.compile(
+    r"^[:`]{3,}\{solution(?:-start)?\} *(\S+)(\n:class: *dropdown)?", re.MULTILINE
+)
+
+each_chapter = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def notebook_of(source: Path) -> Any:
+    return nbformat.read(BOOK / f"{source.stem}.ipynb", as_version=4)
+
+
+def tags(cell: Any) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def texts(output: Any) -> Iterator[str]:
+    """Everything an output says in words."""
+    if output.output_type == "stream":
+        yield output.text
+    elif output.output_type == "error":
+        yield from output.traceback
+    else:
+        yield from (
+            text for mime, text in output.data.items() if mime.startswith(("text/", "image/svg"))
+        )
+
+
+def prose(source: Path) -> str:
+    return "\n\n".join(c.source for c in read_source(source).cells if c.cell_type == "markdown")
+
+
+def test_there_are_chapters() -> None:
+    assert SOURCES
+
+
+def test_each_notebook_has_a_source() -> None:
+    assert {path.stem for path in BOOK.glob("*.ipynb")} == {path.stem for path in SOURCES}
+
+
+@each_chapter
+def test_notebook_agrees_with_its_source(source: Path) -> None:
+    expected, stored = read_source(source), notebook_of(source)
+    fix = f"run: python tools/notebooks.py {source.stem}"
+    assert stored.metadata == METADATA, fix
+    assert [dict(cell, outputs=[], execution_count=None) for cell in stored.cells] == [
+        dict(cell, outputs=[], execution_count=None) for cell in expected.cells
+    ], fix
+
+
+@each_chapter
+def test_every_cell_was_executed_in_order(source: Path) -> None:
+    counts = [cell.execution_count for cell in code_cells(notebook_of(source))]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_chapter
+def test_first_cell_installs_on_colab_only(source: Path) -> None:
+    cell = code_cells(read_source(source))[0]
+    assert tags(cell) == ["remove-cell"]
+    assert cell.source == (
+        'import sys\n\nif "google.colab" in sys.modules:\n'
+        f'    %pip install --quiet "aevb-lib @ git+https://github.com/{address()}"'
+    )
+
+
+@each_chapter
+def test_cells_are_short_and_tagged_with_known_tags(source: Path) -> None:
+    for cell in code_cells(read_source(source)):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert set(tags(cell)) <= TAGS, cell.source
+
+
+@each_chapter
+def test_outputs_hold_nothing_of_the_machine(source: Path) -> None:
+    notebook = notebook_of(source)
+    assert "widgets" not in notebook.metadata
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error" or "raises-exception" in tags(cell), cell.source
+            assert WIDGET not in output.get("data", {}), cell.source
+            for text in texts(output):
+                assert not MACHINE_PATH.search(text), text
+                assert not ADDRESS_IN_MEMORY.search(text), text
+
+
+@each_chapter
+def test_notebook_is_light(source: Path) -> None:
+    assert (BOOK / f"{source.stem}.ipynb").stat().st_size < 3_000_000
+
+
+@each_chapter
+def test_every_picture_is_described(source: Path) -> None:
+    for cell in code_cells(notebook_of(source)):
+        mimes = {mime for output in cell.outputs for mime in output.get("data", {})}
+        if any(mime.startswith("image/") for mime in mimes):
+            mystnb = cell.metadata.get("mystnb", {})
+            assert len(mystnb.get("image", {}).get("alt", "")) >= 20, cell.source
+            assert mystnb.get("figure", {}).get("name", "").startswith("fig-"), cell.source
+            assert mystnb["figure"].get("caption"), cell.source
+
+
+@each_chapter
+def test_links_are_plain_markdown(source: Path) -> None:
+    """Roles show raw in JupyterLab and on Colab."""
+    assert not ROLE.search(prose(source))
+
+
+@each_chapter
+def test_exercises_have_folded_solutions(source: Path) -> None:
+    text = prose(source)
+    exercises, solutions = EXERCISE.findall(text), SOLUTION.findall(text)
+    assert exercises
+    assert [label for label, _ in solutions] == exercises, "a solution follows its exercise"
+    assert all(dropdown for _, dropdown in solutions), "add `:class: dropdown`"
+
+
+@each_chapter
+def test_chapter_says_what_was_measured(source: Path) -> None:
+    assert re.search(r"^## What we measured$", prose(source), re.MULTILINE)
+
+
+def test_contents_list_every_page_once() -> None:
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf8"))
+    chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    listed = [contents["root"], *chapters]
+    pages = [f"book/{path.stem}" for path in (*SOURCES, *BOOK.glob("*.md"))]
+    assert sorted(listed) == sorted(pages)
+
+
+def test_outputs_are_kept_if_and_only_if_the_code_is_the_same() -> None:
+    def notebook(*cells: Any) -> Any:
+        return nbformat.v4.new_notebook(cells=list(cells))
+
+    code, words = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+    outputs = [nbformat.v4.new_output("stream", text="2\n")]
+    stored = notebook(code("print(2)", outputs=outputs, execution_count=1))
+
+    reworded = notebook(words("Two:"), code("print(2)", metadata={"tags": ["hide-input"]}))
+    assert keep_outputs(reworded, stored)
+    assert reworded.cells[1].outputs == outputs
+    assert reworded.cells[1].execution_count == 1
+
+    changed = notebook(code("print(3)"))
+    assert not keep_outputs(changed, stored)
+    assert changed.cells[0].outputs == []

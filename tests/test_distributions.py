@@ -1,0 +1,113 @@
+"""Every formula against one written in another way."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import assert_same_mean
+from scipy import stats
+from torch.distributions import Laplace, MultivariateNormal
+
+import aevb_lib as aevb
+from aevb_lib import log_mean_exp
+
+SHAPES = [(3,), (4, 3), (2, 4, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "make",
+    [lambda t: aevb.diagonal_normal(t, t.abs() + 1), aevb.bernoulli],
+    ids=["diagonal_normal", "bernoulli"],
+)
+def test_the_last_axis_is_the_event(make, shape):
+    distribution = make(torch.randn(shape))
+    assert distribution.batch_shape == shape[:-1]
+    assert distribution.event_shape == shape[-1:]
+    draws = distribution.sample((5,))
+    assert draws.shape == (5, *shape)
+    assert distribution.log_prob(draws).shape == (5, *shape[:-1])
+
+
+def test_the_second_argument_is_a_standard_deviation():
+    loc, scale = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([0.1, 1.0, 5.0])
+    x = torch.tensor([0.4, 0.0, -3.0])
+    truth = stats.norm(loc, scale).logpdf(x).sum()
+    assert aevb.diagonal_normal(loc, scale).log_prob(x).item() == pytest.approx(truth, rel=1e-5)
+
+
+@given(
+    st.lists(st.floats(-20, 20), min_size=1, max_size=5),
+    st.lists(st.floats(0, 1), min_size=5, max_size=5),
+)
+def test_bernoulli_is_the_cross_entropy_for_grey_pixels_too(logits, pixels):
+    a = torch.tensor(logits, dtype=torch.float64)
+    x = torch.tensor(pixels[: len(logits)], dtype=torch.float64)
+    truth = (x * torch.sigmoid(a).log() + (1 - x) * torch.sigmoid(-a).log()).sum()
+    torch.testing.assert_close(aevb.bernoulli(a).log_prob(x), truth, rtol=1e-9, atol=1e-9)
+
+
+def test_bernoulli_sums_to_one_over_all_binary_images():
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+    total = aevb.bernoulli(torch.tensor([-2.0, 0.0, 1.0, 5.0])).log_prob(every).exp().sum()
+    torch.testing.assert_close(total, torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("logit", [1e4, -1e4])
+def test_extreme_logits_stay_finite(logit):
+    logits = torch.full((3,), logit, requires_grad=True)
+    value = aevb.bernoulli(logits).log_prob(torch.tensor([0.0, 0.3, 1.0]))
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.05, 5)), min_size=1, max_size=6))
+@settings(deadline=None)
+def test_kl_is_appendix_b(parameters):
+    loc, scale = torch.tensor(parameters, dtype=torch.float64).T
+    zeros = torch.zeros_like(loc)
+    kl = aevb.kl_divergence(
+        aevb.diagonal_normal(loc, scale), aevb.diagonal_normal(zeros, zeros + 1)
+    )
+    paper = -0.5 * (1 + scale.square().log() - loc.square() - scale.square()).sum()
+    torch.testing.assert_close(kl, paper, rtol=1e-9, atol=1e-9)
+    full = torch.distributions.kl_divergence(
+        MultivariateNormal(loc, torch.diag(scale**2)),
+        MultivariateNormal(zeros, torch.eye(len(zeros), dtype=torch.float64)),
+    )
+    torch.testing.assert_close(kl, full, rtol=1e-7, atol=1e-7)
+    assert kl >= -1e-12
+
+
+def test_kl_is_the_expected_log_ratio():
+    torch.manual_seed(0)
+    q = aevb.diagonal_normal(torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0]))
+    p = aevb.diagonal_normal(torch.zeros(2), torch.ones(2))
+    z = q.sample((100_000,))
+    assert_same_mean(q.log_prob(z) - p.log_prob(z), aevb.kl_divergence(q, p))
+
+
+def test_no_closed_form_is_said():
+    q = torch.distributions.Independent(Laplace(torch.zeros(2), torch.ones(2)), 1)
+    p = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+    with pytest.raises(NotImplementedError):
+        aevb.kl_divergence(q, p)
+
+
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=20), st.floats(-1e6, 1e6))
+def test_log_mean_exp(values, shift):
+    v = torch.tensor(values, dtype=torch.float64)
+    truth = math.log(math.fsum(math.exp(x) for x in values) / len(values))
+    assert log_mean_exp(v).item() == pytest.approx(truth, abs=1e-9)
+    # Shifting the logarithms shifts the result, where exp alone would overflow or vanish.
+    assert log_mean_exp(v + shift).item() == pytest.approx(truth + shift, abs=1e-6)
+
+
+def test_log_mean_exp_takes_any_axis_and_impossible_samples():
+    v = torch.randn(3, 4, dtype=torch.float64)
+    torch.testing.assert_close(log_mean_exp(v, 1), v.exp().mean(1).log())
+    impossible = torch.tensor([0.0, -math.inf])
+    assert log_mean_exp(impossible).item() == pytest.approx(-math.log(2))

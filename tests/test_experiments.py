@@ -1,0 +1,296 @@
+"""Recorded studies: resumable, atomic, falsifiable. Tiny data stand in for MNIST."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import joblib
+import pytest
+import torch
+
+import aevb_lib as aevb
+from aevb_lib import experiments
+from aevb_lib.experiments import (
+    STUDIES,
+    Result,
+    Run,
+    latent_dimension_table,
+    load_result,
+    record,
+    recording,
+    run_study,
+    studies,
+    verify,
+)
+from aevb_lib.experiments.__main__ import main
+from aevb_lib.experiments.tables import mean_and_spread
+
+TINY = tuple(
+    Run("tiny", model, latent_dim, seed, hidden_dim=8, epochs=2, batch_size=20)
+    for seed in (0, 1)
+    for latent_dim in (2, 3)
+    for model in ("vae", "autoencoder")
+)
+SHIPPED = [
+    (study, run.name)
+    for study in STUDIES
+    for run in STUDIES[study]
+    if studies.result_path(run).exists()
+]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A study of eight short runs on sixty random images."""
+    calls = []
+
+    def load(root=None, *, regime="grey"):
+        calls.append(regime)
+        images = torch.rand(80, 784, generator=torch.Generator().manual_seed(0))
+        return aevb.ImageSet(images[:60]), aevb.ImageSet(images[60:])
+
+    monkeypatch.setitem(STUDIES, "tiny", TINY)
+    monkeypatch.setattr(recording, "load_mnist", load)
+    monkeypatch.setattr(recording, "NUM_SEEN", 30)
+    return calls
+
+
+def files_in(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# --- what ships ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_studys_runs_have_names_of_their_own(study):
+    assert {run.study for run in STUDIES[study]} == {study}
+    names = [run.name for run in STUDIES[study]]
+    assert len(set(names)) == len(names)
+    for run in STUDIES[study]:
+        assert Run(**json.loads(json.dumps(asdict(run)))) == run
+
+
+def test_no_record_is_an_orphan():
+    root = studies.result_path(STUDIES["regimes"][0]).parent.parent
+    found = {(p.parent.name, p.stem) for p in root.rglob("*") if p.is_file()}
+    known = {(study, run.name) for study in STUDIES for run in STUDIES[study]}
+    assert found <= known
+
+
+def test_shipped_records_are_what_the_code_would_run():
+    for study in {study for study, _ in SHIPPED}:
+        for result in load_result(study):  # raises where a configuration differs
+            run, history = result.run, result.history
+            assert not history.interrupted
+            assert history["epoch"] == list(range(1, run.epochs + 1)), run.name
+            assert history.last.examples == 60_000 * run.epochs
+            assert {"python", "torch", "commit", "hardware"} <= set(result.provenance)
+            assert Result.from_json(result.to_json()) == result
+            assert 0 < result.final["reconstruction_error"] < 0.2
+            if run.model == "vae":
+                last = history.last.metrics
+                assert last["elbo"] == pytest.approx(last["log_likelihood"] - last["kl"], abs=1e-3)
+                kl = result.final["kl_per_dimension"]
+                assert len(kl) == run.latent_dim
+                assert sum(kl) == pytest.approx(last["kl"], abs=0.01)
+
+
+# --- recording -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", TINY[:2], ids=lambda run: run.name)
+def test_a_result_and_back(tiny, tmp_path, run):
+    result = record(run, tmp_path)
+    assert Result.from_json(result.to_json()) == result
+    assert studies.read_result(run, tmp_path) == result
+    assert result.run == run
+    assert result.history["epoch"] == [1, 2]
+    names = {"log_likelihood", "seen_log_likelihood", "train_log_likelihood"}
+    if run.model == "vae":
+        names |= {f"{a}{b}" for a in ("", "seen_", "train_") for b in ("elbo", "kl")}
+        names |= {"active_units", "point_log_likelihood"}
+    assert set(result.history.metrics) == names
+
+
+def test_a_record_is_a_public_file_and_the_only_one(tiny, tmp_path):
+    record(TINY[4], tmp_path)  # seed 1: no weights
+    assert list(files_in(tmp_path)) == [f"tiny/{TINY[4].name}.json"]
+    assert (tmp_path / "tiny" / f"{TINY[4].name}.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_weights_are_those_of_the_first_seed(tiny, tmp_path):
+    record(TINY[0], tmp_path)
+    assert sorted(p.name for p in (tmp_path / "weights").iterdir()) == ["vae-d002.safetensors"]
+
+
+def test_same_run_same_result(tiny, tmp_path):
+    first, second = (record(TINY[0], tmp_path / name) for name in "ab")
+    for a, b in zip(first.history, second.history, strict=True):
+        assert replace(a, seconds=0) == replace(b, seconds=0)
+    assert first.final == second.final
+
+
+def test_what_is_recorded_is_read_and_not_done_again(tiny, tmp_path):
+    first = record(TINY[0], tmp_path)
+    tiny.clear()
+    assert record(TINY[0], tmp_path) == first
+    assert tiny == [], "the second time must not load data"
+
+
+def test_a_study_can_be_resumed(tiny, tmp_path):
+    done = next(iter(run_study("tiny", tmp_path, seeds=[0])))
+    before = files_in(tmp_path)
+    results = [done, *run_study("tiny", tmp_path)]
+    assert {result.run for result in load_result("tiny", tmp_path)} == set(TINY)
+    after = files_in(tmp_path)
+    assert before.items() <= after.items(), "a finished run was touched"
+    assert len(results) >= 1
+    assert list(run_study("tiny", tmp_path)) == []
+    assert [r.run for r in load_result("tiny", tmp_path)] == list(TINY), "in the study's order"
+
+
+def test_seeds_select(tiny, tmp_path):
+    assert {r.run.seed for r in run_study("tiny", tmp_path, seeds=[1])} == {1}
+
+
+@pytest.mark.parametrize("where", ["aevb_lib.experiments.recording._final", "os.replace"])
+def test_nothing_half_written(tiny, tmp_path, monkeypatch, where):
+    def fail(*_, **__):
+        raise OSError("power cut")
+
+    monkeypatch.setattr(where, fail)
+    for run in (TINY[0], TINY[4]):  # the first writes weights too
+        with pytest.raises(OSError, match="power cut"):
+            record(run, tmp_path)
+    assert files_in(tmp_path) == {}
+
+
+def test_an_interrupted_run_is_not_recorded(tiny, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording.AEVB, "step", interrupt)
+    with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+        record(TINY[0], tmp_path)
+    assert files_in(tmp_path) == {}
+
+
+def test_another_configuration_is_an_error(tiny, tmp_path, monkeypatch):
+    record(TINY[0], tmp_path)
+    changed = (replace(TINY[0], learning_rate=1.0), *TINY[1:])
+    monkeypatch.setitem(STUDIES, "tiny", changed)
+    with pytest.raises(ValueError, match=r"another configuration.*remove the file"):
+        load_result("tiny", tmp_path)
+    with pytest.raises(ValueError, match="another configuration"):
+        record(changed[0], tmp_path)
+
+
+def test_unknown_and_unrecorded_studies(tmp_path):
+    with pytest.raises(KeyError, match="no study 'lattent'; there are: latent-dimension"):
+        load_result("lattent")
+    with pytest.raises(KeyError, match="no study"):
+        list(run_study("lattent"))
+    with pytest.raises(FileNotFoundError, match=r"python -m aevb_lib.experiments run regimes"):
+        load_result("regimes", tmp_path)
+
+
+def test_importance_sampling_where_asked_for(tiny, tmp_path):
+    run = replace(TINY[0], num_importance_samples=20)
+    result = record(run, tmp_path)
+    value = result.final["importance_log_likelihood"]
+    assert value >= result.history.last.metrics["elbo"] - 1
+
+
+# --- verifying -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", TINY[:2], ids=lambda run: run.name)
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_same_machine_gives_the_same_numbers(tiny, tmp_path, run, epochs):
+    assert verify(record(run, tmp_path), epochs=epochs) < 1e-3
+
+
+def test_a_forged_record_is_found(tiny, tmp_path):
+    text = record(TINY[0], tmp_path).to_json()
+    forged = Result.from_json(text)
+    forged.history.records[0].metrics["log_likelihood"] += 5.0
+    assert verify(forged) == pytest.approx(5.0, abs=1e-3)
+
+
+# --- command line --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_folder(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "files", lambda _: tmp_path)
+    monkeypatch.setattr("aevb_lib.pretrained.files", lambda _: tmp_path)
+    return tmp_path / "assets"
+
+
+def test_the_command_line_end_to_end(in_folder, capsys):
+    assert main(["run", "tiny", "--seeds", "1"]) == 0
+    assert len(list((in_folder / "studies" / "tiny").iterdir())) == 4
+    assert main(["list"]) == 0
+    assert "tiny                   4 of 8 runs recorded" in capsys.readouterr().out
+    assert main(["verify", "tiny", "--seeds", "1", "--tolerance", "0.01"]) == 0
+    assert "0.0000 nats from the record" in capsys.readouterr().out
+    path = in_folder / "studies" / "tiny" / f"{TINY[4].name}.json"
+    content = json.loads(path.read_text())
+    content["history"]["records"][0]["metrics"]["log_likelihood"] -= 9.0
+    path.write_text(json.dumps(content))
+    assert main(["verify", "tiny"]) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["run", "lattent"], ["dance"], ["verify", "x"]])
+def test_wrong_arguments_exit_with_two(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert "usage: python -m aevb_lib.experiments" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module():
+    answer = subprocess.run(
+        [sys.executable, "-m", "aevb_lib.experiments", "list"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=Path(experiments.__file__).parents[2],
+        env=os.environ,
+    )
+    assert "latent-dimension" in answer.stdout
+    assert answer.stderr == ""
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def test_mean_and_spread():
+    assert mean_and_spread([-1.0, -3.0], digits=2) == "−2.00 ± 1.41"
+    assert mean_and_spread([2.0]) == "2.0"
+    with pytest.raises(ValueError, match="no values"):
+        mean_and_spread([])
+
+
+def test_the_table_holds_the_records_numbers(tiny, tmp_path):
+    results = list(run_study("tiny", tmp_path))
+    lines = latent_dimension_table(results).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| 2", "| 3"]
+    elbos = [
+        r.history.last.metrics["elbo"]
+        for r in results
+        if (r.run.model, r.run.latent_dim) == ("vae", 2)
+    ]
+    assert mean_and_spread(elbos) in lines[2]
+    assert lines[2].endswith("| 2 |")
+
+
+def test_joblib_gives_generators():
+    """`run_study` needs it: results must come one by one, not all at the end."""
+    values = joblib.Parallel(n_jobs=1, return_as="generator_unordered")([joblib.delayed(int)(3)])
+    assert next(values) == 3

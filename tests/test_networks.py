@@ -1,0 +1,140 @@
+"""Shapes, gradients, initial weights and robustness, for every network in one list."""
+
+import math
+
+import pytest
+import torch
+from oracles import Constant
+from torch import nn
+
+import aevb_lib as aevb
+from aevb_lib.networks import MAX_LOG_VARIANCE
+
+# A new network is one line here.
+NETWORKS = {"MLP": aevb.MLP, "GaussianMLP": aevb.GaussianMLP, "BernoulliMLP": aevb.BernoulliMLP}
+each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+
+
+def output_of(result):
+    return result if isinstance(result, torch.Tensor) else result.mean
+
+
+@each_network
+@pytest.mark.parametrize("lead", [(), (1,), (4,), (2, 3, 4), (0,)])
+@pytest.mark.parametrize("hidden_dims", [(), (8,), (8, 5)])
+def test_leading_axes_pass_through(network, lead, hidden_dims):
+    result = network(6, 3, hidden_dims)(torch.randn(*lead, 6))
+    assert output_of(result).shape == (*lead, 3)
+    if not isinstance(result, torch.Tensor):
+        assert result.batch_shape == lead
+        assert result.event_shape == (3,)
+
+
+@each_network
+def test_every_row_is_treated_alone(network):
+    net, x = network(6, 3, (8,)), torch.randn(4, 6)
+    one_by_one = torch.stack([output_of(net(row)) for row in x])
+    torch.testing.assert_close(output_of(net(x)), one_by_one)
+
+
+@each_network
+def test_gradient_reaches_every_parameter(network):
+    net = network(6, 3, (8, 5))
+    result = net(torch.randn(4, 6))
+    objective = result if isinstance(result, torch.Tensor) else result.log_prob(torch.rand(4, 3))
+    objective.sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@each_network
+def test_initial_weights_are_a_seeds_and_no_one_elses(network):
+    def make(seed):
+        return network(6, 3, (8,), generator=torch.Generator().manual_seed(seed))
+
+    before = torch.get_rng_state()
+    first, second, third = make(0), make(0), make(1)
+    assert torch.equal(torch.get_rng_state(), before), "the global generator was advanced"
+    for a, b, c in zip(first.parameters(), second.parameters(), third.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+@each_network
+def test_initial_weights_come_from_the_global_generator_otherwise(network):
+    torch.manual_seed(3)
+    first = network(6, 3)
+    torch.manual_seed(3)
+    second = network(6, 3)
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+
+
+def test_initial_weights_are_uniform_within_one_over_root_fan_in():
+    net = aevb.MLP(400, 300, (100,), generator=torch.Generator().manual_seed(0))
+    for layer in (m for m in net.modules() if isinstance(m, nn.Linear)):
+        limit = 1 / math.sqrt(layer.in_features)
+        assert 0.99 * limit < layer.weight.abs().max() <= limit
+        assert layer.weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
+        assert layer.bias.abs().max() <= limit
+
+
+@each_network
+def test_state_dict_round_trip(network):
+    first, second, x = network(6, 3), network(6, 3), torch.randn(4, 6)
+    assert not torch.equal(output_of(first(x)), output_of(second(x)))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(output_of(first(x)), output_of(second(x)))
+
+
+@each_network
+def test_train_and_eval_are_the_same(network):
+    net, x = network(6, 3), torch.randn(4, 6)
+    assert torch.equal(output_of(net.train()(x)), output_of(net.eval()(x)))
+
+
+@each_network
+def test_a_wrong_last_axis_names_the_fix(network):
+    with pytest.raises(ValueError, match=r"last axis of 784.*\(2, 28, 28\).*flatten"):
+        network(784, 3)(torch.zeros(2, 28, 28))
+
+
+@each_network
+@pytest.mark.parametrize("sizes", [(0, 3, (5,)), (3, 0, (5,)), (3, 3, (5, 0)), (-1, 3, ())])
+def test_sizes_below_one_are_refused(network, sizes):
+    with pytest.raises(ValueError, match="at least 1"):
+        network(*sizes)
+
+
+def test_mlp_is_what_it_says():
+    net = aevb.MLP(4, 2, (3,), nn.Softplus)
+    first, _, second = net.layers
+    x = torch.randn(5, 4)
+    by_hand = nn.functional.softplus(x @ first.weight.T + first.bias) @ second.weight.T
+    torch.testing.assert_close(net(x), by_hand + second.bias)
+    assert [type(layer) for layer in aevb.MLP(4, 2, (3,)).layers] == [
+        nn.Linear,
+        nn.Tanh,
+        nn.Linear,
+    ]
+
+
+def test_gaussian_mlp_reads_means_then_log_variances():
+    net = aevb.GaussianMLP(4, 2, ())
+    raw, q = net.mlp(x := torch.randn(5, 4)), net(x)
+    torch.testing.assert_close(q.mean, raw[:, :2])
+    torch.testing.assert_close(q.variance, raw[:, 2:].exp())
+
+
+def test_bernoulli_mlp_gives_logits():
+    net = aevb.BernoulliMLP(2, 4, ())
+    z = torch.randn(5, 2)
+    torch.testing.assert_close(net(z).mean, torch.sigmoid(net.mlp(z)))
+
+
+@pytest.mark.parametrize("value", [1e4, -1e4, 1e30, -1e30])
+def test_log_variances_are_clamped(value):
+    net = aevb.GaussianMLP(4, 2)
+    net.mlp = Constant(value, 4)
+    limit = math.exp(math.copysign(MAX_LOG_VARIANCE, value) / 2)
+    torch.testing.assert_close(net(torch.zeros(1, 4)).stddev, torch.full((1, 2), limit))

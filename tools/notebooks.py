@@ -1,0 +1,132 @@
+"""Write book/NN_name.ipynb, executed, from book/sources/NN_name.md.
+
+    python tools/notebooks.py                chapters whose source changed
+    python tools/notebooks.py 02_elbo        the same, for the named chapters only
+    python tools/notebooks.py --all          execute every chapter again
+
+Change is decided by comparing cells, never file times, which a fresh clone scrambles. If only
+prose, tags or captions changed, the stored outputs stay and nothing is executed. A rebuild without
+a change gives the same bytes.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+SOURCES = BOOK / "sources"
+
+# As in conftest.py: what would make the stored outputs differ from those of the tests.
+ENVIRONMENT = {
+    "TQDM_DISABLE": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "JUPYTER_PLATFORM_DIRS": "1",
+    "PYTHONPATH": str(BOOK.parent),
+}
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def read_source(path):
+    """The source as a notebook without outputs, with cell ids that only depend on position."""
+    source = jupytext.read(path, fmt={"extension": ".md", "format_name": "myst"})
+    notebook = nbformat.v4.new_notebook(cells=source.cells, metadata=METADATA, nbformat_minor=5)
+    for position, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{position:02d}"
+    return notebook
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def keep_outputs(notebook, stored):
+    """Copy the stored outputs if the code is the same; says whether it was."""
+    if [cell.source for cell in code_cells(notebook)] != [
+        cell.source for cell in code_cells(stored)
+    ]:
+        return False
+    for cell, old in zip(code_cells(notebook), code_cells(stored), strict=True):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return True
+
+
+def execute(notebook):
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(BOOK)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    )
+    client.execute()
+    notebook.metadata = METADATA  # the kernel writes its own version into it
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            # A live widget is nothing without its kernel; the text or HTML beside it stays.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+
+
+def build(source, *, force=False):
+    """Bring one notebook up to date; says what was done."""
+    target = BOOK / f"{source.stem}.ipynb"
+    notebook = read_source(source)
+    before = target.read_text("utf8") if target.exists() else None
+    if before is None or force or not keep_outputs(notebook, nbformat.reads(before, as_version=4)):
+        execute(notebook)
+        done = "executed"
+    else:
+        done = "outputs kept"
+    nbformat.validate(notebook)
+    after = nbformat.writes(notebook) + "\n"
+    if after == before:
+        return f"{done}, unchanged"
+    target.write_text(after, "utf8")
+    return f"{done}, written"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NN_name", help="chapters; all of them if none is named"
+    )
+    parser.add_argument("--all", action="store_true", help="execute even if nothing changed")
+    arguments = parser.parse_args()
+
+    chapters = {path.stem: path for path in sorted(SOURCES.glob("*.md"))}
+    names = [Path(name).stem for name in arguments.names] or list(chapters)
+    if unknown := [name for name in names if name not in chapters]:
+        parser.error(
+            f"no source for {', '.join(unknown)}; there are {', '.join(chapters) or 'none'}"
+        )
+
+    os.environ.update(ENVIRONMENT)
+    failed = False
+    for name in names:
+        try:
+            print(f"{name}: {build(chapters[name], force=arguments.all)}", flush=True)
+        except CellExecutionError as error:
+            failed = True
+            print(
+                f"{name}: a cell failed; the notebook was left as it was\n{error}", file=sys.stderr
+            )
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
