@@ -13,11 +13,13 @@ instead, when they enter an :class:`aevb_lib.data.ImageSet`.
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 __all__ = ["bernoulli", "diagonal_normal", "kl_divergence", "log_mean_exp"]
 
@@ -64,7 +66,7 @@ def bernoulli(logits: Float[Tensor, "*batch P"]) -> Independent:
         >>> print(f"{bernoulli(torch.zeros(3)).log_prob(x):.4f}")  # 3 log(1/2)
         -2.0794
     """
-    return Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
+    return _BernoulliPixels(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
 
 
 def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
@@ -90,6 +92,12 @@ def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
         >>> kl_divergence(q, diagonal_normal(torch.zeros(2), torch.ones(2)))
         tensor([0.5000])
     """
+    if _is_diagonal_normal(q) and _is_diagonal_normal(p):
+        # The same formula as torch's, in fewer passes: this runs at every training step.
+        ratio = q.base_dist.scale / p.base_dist.scale
+        distance = (q.base_dist.loc - p.base_dist.loc) / p.base_dist.scale
+        divergence: Tensor = (0.5 * (ratio**2 + distance**2 - 1) - ratio.log()).sum(-1)
+        return divergence
     return torch.distributions.kl_divergence(q, p)
 
 
@@ -108,3 +116,22 @@ def log_mean_exp(values: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor,
         tensor(-1000.)
     """
     return torch.logsumexp(values, dim) - math.log(values.shape[dim])
+
+
+class _BernoulliPixels(Independent):
+    """Independent Bernoulli pixels whose ``log_prob`` changes sign after the sum, not before.
+
+    That spares a pass over all pixels forwards and another one backwards, 2 % of a training step.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits, value = torch.broadcast_tensors(self.base_dist.logits, value)
+        return -binary_cross_entropy_with_logits(logits, value, reduction="none").sum(-1)
+
+
+def _is_diagonal_normal(distribution: Distribution) -> TypeGuard[Independent]:
+    return (
+        isinstance(distribution, Independent)
+        and isinstance(distribution.base_dist, Normal)
+        and distribution.reinterpreted_batch_ndims == 1
+    )
