@@ -2,15 +2,15 @@
 
 Every tensor shape in the package is written with five letters:
 
-======  =====================================================  ===============================
-letter  meaning                                                 typical value
-======  =====================================================  ===============================
-``N``   images in a data set                                    60,000
-``B``   images in a minibatch                                   100
-``P``   pixels in an image                                      784
-``D``   dimensions of the latent variable                       3, 5, 10, 20, 200
+======  =======================================================  ====================
+letter  meaning                                                  typical value
+======  =======================================================  ====================
+``N``   images in a data set                                     60,000
+``B``   images in a minibatch                                    100
+``P``   pixels in an image                                       784
+``D``   dimensions of the latent variable                        3, 5, 10, 20, 200
 ``L``   Monte Carlo samples per image; they lead: ``[L, B, D]``  1
-======  =====================================================  ===============================
+======  =======================================================  ====================
 
 Whatever is measured is measured in **nats per image, larger is better**.
 """

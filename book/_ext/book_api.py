@@ -2,7 +2,7 @@
 
 
 def skip_tuple_field(app, what, name, obj, skip, options):
-    """The docstring of a named tuple explains its fields; "Alias for field number 0" adds nothing."""
+    """A named tuple explains its fields itself; "Alias for field number 0" adds nothing."""
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 

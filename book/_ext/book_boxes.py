@@ -29,6 +29,12 @@ def fold(app, doctree, docname):
             )
 
 
+def unname_hidden_cells(app, pagename, templatename, context, doctree):
+    """A hidden cell's summary says "Show the source"; its other name would contradict it."""
+    if "body" in context:
+        context["body"] = context["body"].replace(' aria-label="Toggle hidden content"', "")
+
+
 def setup(app):
     app.add_node(
         Folded,
@@ -45,4 +51,5 @@ def setup(app):
         ),
     )
     app.connect("doctree-resolved", fold)
+    app.connect("html-page-context", unname_hidden_cells)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

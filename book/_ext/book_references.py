@@ -35,66 +35,58 @@ def assign_section_numbers(collector, env):
     ]
 
 
+def in_words(number, link):
+    """The number as it follows the link's own words, which may stand in parentheses already."""
+    siblings = link.parent.children[: link.parent.index(link)]
+    before = "".join(sibling.astext() for sibling in siblings)
+    return f", {number}" if before.count("(") > before.count(")") else f" ({number})"
+
+
 class NumberedLinks(SphinxPostTransform):
     default_priority = 8  # before myst_parser resolves its links, at 9
 
     def run(self, **kwargs):
-        for link in list(
-            self.document.findall(nodes.reference)
-        ):  # to this page; already resolved by myst_parser
-            self.append_label(link, self.env.docname, link.get("refid"))
+        # myst_parser has already resolved what points to its own page.
+        for link in list(self.document.findall(nodes.reference)):
+            self.append_label(link, link, self.env.docname, link.get("refid"))
         for link in list(self.document.findall(addnodes.pending_xref)):
             if link["reftype"] == "myst" and link.get("refexplicit"):
                 if replacement := self.equation(link) or self.citation(link):
                     link.replace_self(replacement)
                 else:
                     labels = self.env.get_domain("std").anonlabels
-                    self.append_label(link[0], *labels.get(link["reftarget"].lower(), ("", "")))
+                    target = labels.get(link["reftarget"].lower(), ("", ""))
+                    self.append_label(link, link[0], *target)
 
     def equation(self, link):
-        domain = self.env.get_domain("math")
-        if link["reftarget"] not in domain.equations:
+        domain, target = self.env.get_domain("math"), link["reftarget"]
+        if target not in domain.equations:
             return None
-        arguments = (
-            self.env,
-            self.env.docname,
-            self.app.builder,
-            "eq",
-            link["reftarget"],
-            link,
-            nodes.inline(),
-        )
-        reference = domain.resolve_xref(*arguments)
+        place = (self.env, self.env.docname, self.app.builder)
+        reference = domain.resolve_xref(*place, "eq", target, link, nodes.inline())
         reference.insert(0, [*link[0].children, nodes.Text(" ")])
         return reference
 
     def citation(self, link):
-        domain = self.env.get_domain("cite")
-        entry = domain.bibdata.data.entries.get(link["reftarget"])
+        domain, target = self.env.get_domain("cite"), link["reftarget"]
+        entry = domain.bibdata.data.entries.get(target)
         if entry is None:
             return None
-        arguments = (
-            self.env,
-            self.env.docname,
-            self.app.builder,
-            link["reftarget"],
-            link,
-            nodes.inline(),
-        )
-        [(_, resolved)] = domain.resolve_any_xref(*arguments)
+        place = (self.env, self.env.docname, self.app.builder)
+        [(_, resolved)] = domain.resolve_any_xref(*place, target, link, nodes.inline())
         reference = next(resolved.findall(nodes.reference))
-        year = entry.fields["year"]
-        suffix = [] if year in link.astext() else [nodes.Text(f" ({year})")]
         reference.children = []
-        reference.extend([*link[0].children, *suffix])
+        reference.extend(link[0].children)
+        if (year := entry.fields["year"]) not in link.astext():
+            reference += nodes.Text(in_words(year, link))
         return reference
 
-    def append_label(self, text, docname, node_id):
-        """(Figure 2.1), (Exercise 2.3): whatever Sphinx numbers."""
+    def append_label(self, link, text, docname, node_id):
+        """Figure 2.1, Exercise 2.3: whatever Sphinx numbers."""
         for kind, numbers in self.env.toc_fignumbers.get(docname, {}).items():
             if node_id in numbers:
                 label = self.config.numfig_format[kind] % ".".join(map(str, numbers[node_id]))
-                text += nodes.Text(f" ({label})")
+                text += nodes.Text(in_words(label, link))
 
 
 def setup(app):

@@ -136,13 +136,14 @@ window.audit = (() => {
   }
 
   // Rules of WCAG 2.0 and 2.1, levels A and AA. The one exception is docutils' own markup of reference lists.
-  // Color contrast is the slow rule, and the same on a phone: `colors: false` leaves it out.
-  async function accessibility({ colors = true } = {}) {
+  // `about` is "all", or one half: "colors", which change with the mode, or "structure", which does not.
+  async function accessibility(about) {
     const context = { include: [["html"]], exclude: [[".bd-article div.citation-list"]] };
     const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+    const colors = ["color-contrast", "link-in-text-block"];
     const { violations } = await axe.run(context, {
-      runOnly: { type: "tag", values: tags },
-      rules: { "color-contrast": { enabled: colors } },
+      runOnly: about === "colors" ? { type: "rule", values: colors } : { type: "tag", values: tags },
+      rules: about === "structure" ? Object.fromEntries(colors.map((id) => [id, { enabled: false }])) : {},
       resultTypes: ["violations"],
       preload: false, // it would request every style sheet again, which browsers refuse from disk
     });
