@@ -232,9 +232,11 @@ def _check_images(images: Tensor) -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point():
         raise TypeError(
             f"images must be a floating-point tensor with pixels in [0, 1], not {_kind(images)}: "
-            "convert bytes with images.float() / 255"
+            "convert arrays with torch.as_tensor(images), bytes with images.float() / 255"
         )
-    if images.ndim != 2 or images.numel() == 0:
+    if images.numel() == 0:
+        raise ValueError(f"there must be at least one image, but the shape is {list(images.shape)}")
+    if images.ndim != 2:
         raise ValueError(
             f"images must have shape [N, P], one row of pixels per image, not "
             f"{list(images.shape)}: use images.flatten(1)"
@@ -249,7 +251,10 @@ def _check_images(images: Tensor) -> None:
 
 def _check_labels(labels: Tensor, num_images: int) -> None:
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
-        raise TypeError(f"labels must be integers, not {_kind(labels)}: use labels.long()")
+        raise TypeError(
+            f"labels must be a tensor of integers, not {_kind(labels)}: "
+            "use torch.as_tensor(labels).long()"
+        )
     if labels.shape != (num_images,):
         raise ValueError(
             f"labels must have shape [{num_images}], one per image, not {list(labels.shape)}"

@@ -19,7 +19,7 @@ from aevb_lib.data import ImageSet
 from aevb_lib.distributions import log_mean_exp
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.objectives import Bound, reconstruction, sgvb_b
-from aevb_lib.types import Codec
+from aevb_lib.types import Batches, Codec
 
 __all__ = [
     "active_units",
@@ -60,11 +60,11 @@ def mean_bound(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 
         >>> bool(torch.isclose(bound.elbo, bound.log_likelihood - bound.kl))
         True
     """
-    with _seeded(seed, data.images):
+    with _batches(data, seed) as batches:
         # Sums in float64: ten thousand float32 numbers near -100 would lose the second decimal.
         parts = [
             torch.stack(sgvb_b(model, batch.images, num_samples)).double().sum(1)
-            for batch in data.batches(BATCH_SIZE, shuffle=False)
+            for batch in batches
         ]
     return Bound(*(torch.stack(parts).sum(0) / len(data)).float())
 
@@ -108,8 +108,9 @@ def mean_reconstruction(model: Autoencoder | VAE, data: ImageSet) -> float:
         >>> mean_reconstruction(model, aevb.ImageSet(torch.rand(50, 16))) < 0
         True
     """
-    batches = data.batches(BATCH_SIZE, shuffle=False)
-    return float(sum(reconstruction(model, b.images).double().sum() for b in batches) / len(data))
+    with _batches(data) as batches:
+        total = sum(reconstruction(model, batch.images).double().sum() for batch in batches)
+    return float(total / len(data))
 
 
 @torch.no_grad()
@@ -136,7 +137,7 @@ def importance_log_likelihood(
         One value per image in nats, shape ``[B]``.
 
     Raises:
-        ValueError: If no sample is asked for.
+        ValueError: If no sample is asked for or there is no image.
 
     Example:
         >>> import aevb_lib as aevb
@@ -146,6 +147,8 @@ def importance_log_likelihood(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if x.ndim != 2 or x.numel() == 0:
+        raise ValueError(f"x must be images [B, P], at least one, but its shape is {list(x.shape)}")
     values = []
     with _seeded(seed, x):
         for images in x.split(BATCH_SIZE):
@@ -178,10 +181,11 @@ def reconstruction_error(codec: Codec, data: ImageSet) -> float:
         >>> 0 < reconstruction_error(model, aevb.ImageSet(torch.rand(50, 16))) < 1
         True
     """
-    total = sum(
-        (codec.decode(codec.encode(batch.images)) - batch.images).square().double().sum()
-        for batch in data.batches(BATCH_SIZE, shuffle=False)
-    )
+    with _batches(data) as batches:
+        total = sum(
+            (codec.decode(codec.encode(batch.images)) - batch.images).square().double().sum()
+            for batch in batches
+        )
     return float(total) / data.images.numel()
 
 
@@ -210,12 +214,15 @@ def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
         torch.Size([2])
     """
     prior = model.prior().base_dist
-    total = torch.zeros(model.latent_dim, dtype=torch.float64, device=data.images.device)
-    for batch in data.batches(BATCH_SIZE, shuffle=False):
-        q = model.posterior(batch.images)
-        if not isinstance(q, Independent):
-            raise TypeError(f"a posterior of type {type(q).__name__} has no separate dimensions")
-        total += kl_divergence(q.base_dist, prior).double().sum(0)
+    with _batches(data) as batches:
+        total = torch.zeros(model.latent_dim, dtype=torch.float64, device=data.images.device)
+        for batch in batches:
+            q = model.posterior(batch.images)
+            if not isinstance(q, Independent):
+                raise TypeError(
+                    f"a posterior of type {type(q).__name__} has no separate dimensions"
+                )
+            total += kl_divergence(q.base_dist, prior).double().sum(0)
     return (total / len(data)).float()
 
 
@@ -234,15 +241,32 @@ def active_units(model: VAE, data: ImageSet, *, threshold: float = 0.01) -> Bool
     Returns:
         One truth value per dimension, shape ``[D]``; their sum is the number of active units.
 
+    Raises:
+        ValueError: If there is only one image.
+
     Example:
         >>> import aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
         >>> active_units(model, aevb.ImageSet(torch.rand(50, 16))).shape
         torch.Size([2])
     """
-    batches = data.batches(BATCH_SIZE, shuffle=False)
-    codes = torch.cat([model.encode(batch.images) for batch in batches])
+    with _batches(data) as batches:
+        codes = torch.cat([model.encode(batch.images) for batch in batches])
+    if len(codes) < 2:
+        raise ValueError("one image has no variance: give at least two")
     return codes.var(0) > threshold
+
+
+@contextmanager
+def _batches(data: ImageSet, seed: int = 0) -> Iterator[Batches]:
+    """The images in batches, with random numbers of their own: a dynamic set draws pixels."""
+    if not hasattr(data, "batches"):
+        raise TypeError(
+            f"expected an aevb_lib.ImageSet, got a {type(data).__name__}: "
+            "wrap images as aevb_lib.ImageSet(images)"
+        )
+    with _seeded(seed, data.images):
+        yield data.batches(BATCH_SIZE, shuffle=False)
 
 
 @contextmanager

@@ -26,7 +26,8 @@ def prior_grid(
         coverage: Share of the prior's mass that each axis spans.
 
     Returns:
-        Codes, shape ``[size, size, D]``, first axis from top to bottom, second from left to right.
+        Codes on the CPU, shape ``[size, size, D]``, first axis from top to bottom, second from left
+        to right.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -130,9 +131,10 @@ def fit_mixture(
 
     mixture = GaussianMixture(num_components, random_state=seed)
     mixture.fit(codes.detach().cpu().double().numpy())
+    # Factorized in float64: in float32 a nearly flat cloud of codes has no Cholesky factor.
+    factors = torch.linalg.cholesky(torch.as_tensor(mixture.covariances_))
     components = MultivariateNormal(
-        torch.as_tensor(mixture.means_, dtype=torch.float32),
-        torch.as_tensor(mixture.covariances_, dtype=torch.float32),
+        torch.as_tensor(mixture.means_, dtype=torch.float32), scale_tril=factors.float()
     )
     weights = Categorical(torch.as_tensor(mixture.weights_, dtype=torch.float32))
     return MixtureSameFamily(weights, components)

@@ -53,7 +53,9 @@ class LinearGaussian(nn.Module):
         self.out_dim, self.in_dim = weight.shape
         self.weight = nn.Parameter(weight.clone())
         self.bias = nn.Parameter(bias.clone())
-        self.register_buffer("_scale", torch.as_tensor(scale, dtype=weight.dtype))
+        self.register_buffer(
+            "_scale", torch.full((), scale, dtype=weight.dtype, device=weight.device)
+        )
 
     def forward(self, z: Float[Tensor, "*batch D"]) -> Independent:
         r"""Return :math:`p(x \mid z) = \mathcal N(Wz + b, \sigma^2 I)`, event shape ``[P]``."""

@@ -42,8 +42,10 @@ class LatentVariableModel(nn.Module):
         self.decoder = decoder
         self.latent_dim = _latent_dim(decoder, latent_dim)
         # Buffers, so that the prior moves with the model; not saved, since nothing was learned.
-        self.register_buffer("_zeros", torch.zeros(self.latent_dim), persistent=False)
-        self.register_buffer("_ones", torch.ones(self.latent_dim), persistent=False)
+        # They start where the decoder is, which may have been built on a GPU or in float64.
+        parameter = next(decoder.parameters(), torch.empty(0))
+        self.register_buffer("_zeros", parameter.new_zeros(self.latent_dim), persistent=False)
+        self.register_buffer("_ones", parameter.new_ones(self.latent_dim), persistent=False)
 
     def prior(self) -> Independent:
         r"""Return :math:`p(z) = \mathcal N(0, I)`, event shape ``[D]``."""
@@ -116,7 +118,13 @@ class VAE(LatentVariableModel):
         It is the encoder's guess; the exact posterior is intractable. Draw from it with
         ``rsample``, which is the reparameterization trick and lets gradients through.
         """
-        return _call(self.encoder, x)
+        q = _call(self.encoder, x)
+        if q.event_shape != (self.latent_dim,):
+            raise ValueError(
+                f"the encoder makes codes of dimension {q.event_shape[0]}, the decoder takes "
+                f"{self.latent_dim}"
+            )
+        return q
 
     def encode(self, x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch D"]:
         """Return the posterior mean of each image: a point code, the same every time.
@@ -160,6 +168,12 @@ class Autoencoder(nn.Module):
     def encode(self, x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch D"]:
         """Return the code of each image."""
         code: Tensor = self.encoder(x)
+        if not torch.is_tensor(code):
+            raise TypeError(
+                f"an autoencoder's encoder returns a tensor, but {type(self.encoder).__name__} "
+                f"returned a {type(code).__name__}: use one like aevb_lib.MLP, or aevb_lib.VAE as "
+                "the model"
+            )
         return code
 
     def decode(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:
@@ -178,6 +192,13 @@ def _call(network: nn.Module, inputs: Tensor) -> Distribution:
         raise TypeError(
             f"{type(network).__name__} returned a {type(distribution).__name__}; it must return a "
             "torch Distribution, as aevb_lib.GaussianMLP and aevb_lib.BernoulliMLP do"
+        )
+    # Without this, log_prob would be one number per pixel, and its mean nats per pixel.
+    if len(distribution.event_shape) != 1:
+        raise ValueError(
+            f"{type(network).__name__} returned a {type(distribution).__name__} whose event shape "
+            f"is {list(distribution.event_shape)}, but one image or code is one event: wrap it as "
+            "torch.distributions.Independent(..., 1), so that log_prob sums over the last axis"
         )
     return distribution
 

@@ -71,12 +71,19 @@ class MLP(nn.Module):
         """Apply the layers to the last axis.
 
         Raises:
+            TypeError: If the inputs are of another floating-point type than the weights.
             ValueError: If the last axis is not ``in_dim`` long.
         """
         if inputs.shape[-1:] != (self.in_dim,):
             raise ValueError(
                 f"expected a last axis of {self.in_dim}, got shape {tuple(inputs.shape)}; "
                 "images are flat here: use images.flatten(-2) on [..., 28, 28]"
+            )
+        dtype = next(self.parameters()).dtype
+        if inputs.dtype != dtype and not torch.is_autocast_enabled(inputs.device.type):
+            raise TypeError(
+                f"the inputs are {inputs.dtype}, the weights {dtype}: convert the inputs with "
+                f".to({dtype}) (an ImageSet is float32 always), or the model with .float()"
             )
         outputs: Tensor = self.layers(inputs)
         return outputs

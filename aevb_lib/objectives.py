@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from aevb_lib.distributions import kl_divergence
 from aevb_lib.models import VAE, Autoencoder
@@ -57,7 +58,7 @@ def sgvb_a(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
         torch.Size([5])
     """
     q = model.posterior(x)
-    z = q.rsample((_positive(num_samples),))  # [L, B, D]
+    z = _rsample(q, num_samples)  # [L, B, D]
     log_likelihood = model.likelihood(z).log_prob(x).mean(0)
     kl = (q.log_prob(z) - model.prior().log_prob(z)).mean(0)
     return Bound(log_likelihood - kl, log_likelihood, kl)
@@ -89,7 +90,7 @@ def sgvb_b(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
         True
     """
     q = model.posterior(x)
-    z = q.rsample((_positive(num_samples),))  # [L, B, D]
+    z = _rsample(q, num_samples)  # [L, B, D]
     log_likelihood = model.likelihood(z).log_prob(x).mean(0)
     kl = kl_divergence(q, model.prior())
     return Bound(log_likelihood - kl, log_likelihood, kl)
@@ -117,7 +118,12 @@ def reconstruction(model: Autoencoder | VAE, x: Float[Tensor, "B P"]) -> Float[T
     return model.likelihood(model.encode(x)).log_prob(x)
 
 
-def _positive(num_samples: int) -> int:
+def _rsample(q: Distribution, num_samples: int) -> Tensor:
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    return num_samples
+    if not q.has_rsample:
+        raise TypeError(
+            f"{q} has no reparameterized samples (rsample), so no gradient would reach the "
+            "encoder: let it return a distribution that has them, such as a normal"
+        )
+    return q.rsample((num_samples,))

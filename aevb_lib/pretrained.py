@@ -86,17 +86,19 @@ def build(
 
 @overload
 def load_pretrained(
-    kind: Literal["vae"], latent_dim: int, *, folder: Path | None = None
+    kind: Literal["vae"], latent_dim: int, *, folder: str | Path | None = None
 ) -> VAE: ...
 @overload
 def load_pretrained(
-    kind: Literal["autoencoder"], latent_dim: int, *, folder: Path | None = None
+    kind: Literal["autoencoder"], latent_dim: int, *, folder: str | Path | None = None
 ) -> Autoencoder: ...
 @overload
 def load_pretrained(
-    kind: str, latent_dim: int, *, folder: Path | None = None
+    kind: str, latent_dim: int, *, folder: str | Path | None = None
 ) -> VAE | Autoencoder: ...
-def load_pretrained(kind: str, latent_dim: int, *, folder: Path | None = None) -> VAE | Autoencoder:
+def load_pretrained(
+    kind: str, latent_dim: int, *, folder: str | Path | None = None
+) -> VAE | Autoencoder:
     """Return a model trained on the grey 60,000 images for 40 epochs, on the CPU in float32.
 
     Args:
@@ -112,7 +114,7 @@ def load_pretrained(kind: str, latent_dim: int, *, folder: Path | None = None) -
     return _load(model, _path(kind, latent_dim, folder))
 
 
-def load_judge(*, folder: Path | None = None) -> Judge:
+def load_judge(*, folder: str | Path | None = None) -> Judge:
     """Return the trained judge of digits, in evaluation mode.
 
     Args:
@@ -125,7 +127,7 @@ def load_judge(*, folder: Path | None = None) -> Judge:
 
 
 def save_weights(
-    model: VAE | Autoencoder, kind: str, latent_dim: int, *, folder: Path | None = None
+    model: VAE | Autoencoder, kind: str, latent_dim: int, *, folder: str | Path | None = None
 ) -> Path:
     """Write a model's weights as float16 where :func:`load_pretrained` finds them.
 
@@ -141,16 +143,16 @@ def save_weights(
     return _save(model, _path(kind, latent_dim, folder))
 
 
-def save_judge(judge: Judge, *, folder: Path | None = None) -> Path:
+def save_judge(judge: Judge, *, folder: str | Path | None = None) -> Path:
     """Write the judge's weights as float16 where :func:`load_judge` finds them."""
     return _save(judge, _weights_folder(folder) / "judge.safetensors")
 
 
-def _weights_folder(folder: Path | None) -> Path:
-    return Path(str(files("aevb_lib"))) / "assets" / "weights" if folder is None else folder
+def _weights_folder(folder: str | Path | None) -> Path:
+    return Path(str(files("aevb_lib"))) / "assets" / "weights" if folder is None else Path(folder)
 
 
-def _path(kind: str, latent_dim: int, folder: Path | None) -> Path:
+def _path(kind: str, latent_dim: int, folder: str | Path | None) -> Path:
     return _weights_folder(folder) / f"{kind}-d{latent_dim:03d}.safetensors"
 
 

@@ -48,13 +48,28 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def features(self, x: Float[Tensor, "N P"]) -> Float[Tensor, "N 128"]:
-        """Return what the last layer sees of each image; any number of images."""
+        """Return what the last layer sees of each image; any number of images.
+
+        Raises:
+            RuntimeError: If the judge is in training mode.
+        """
+        self._check_mode()
         return torch.cat([self.body(part) for part in x.split(BATCH_SIZE)])
 
     @torch.no_grad()
     def probabilities(self, x: Float[Tensor, "N P"]) -> Float[Tensor, "N 10"]:
-        """Return the class probabilities of each image; any number of images."""
+        """Return the class probabilities of each image; any number of images.
+
+        Raises:
+            RuntimeError: If the judge is in training mode.
+        """
+        self._check_mode()
         return torch.cat([self(part).softmax(-1) for part in x.split(BATCH_SIZE)])
+
+    def _check_mode(self) -> None:
+        # Its batch normalization would judge each image by its neighbors, and learn from them.
+        if self.training:
+            raise RuntimeError("the judge is in training mode: call judge.eval() first")
 
 
 def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]) -> float:
@@ -74,7 +89,8 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
         The distance; 0 for equal means and covariances, smaller is better.
 
     Raises:
-        ValueError: If a cloud has fewer than two rows.
+        ValueError: If a cloud has fewer than two rows, the clouds differ in width, or a feature is
+            not a finite number.
 
     Example:
         >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
@@ -85,6 +101,9 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
     """
     if min(len(real), len(generated)) < 2:
         raise ValueError("need at least two images on each side to fit a covariance")
+    _check_widths(real, generated)
+    if not (real.isfinite().all() and generated.isfinite().all()):
+        raise ValueError("features must be finite numbers: look for nan in the images")
     real, generated = real.double(), generated.double()
     covariance_r, covariance_g = torch.cov(real.T), torch.cov(generated.T)
     values, vectors = torch.linalg.eigh(covariance_r)
@@ -113,15 +132,18 @@ def precision_recall(
         Precision and recall, each in [0, 1], larger is better.
 
     Raises:
-        ValueError: If a cloud has no more points than ``neighbors``.
+        ValueError: If a cloud has no more points than ``neighbors``, or the clouds differ in width.
 
     Example:
         >>> x = torch.arange(10.0)[:, None]
         >>> precision_recall(x, torch.cat([x[:5], x[:5] + 100]), neighbors=1)
         (0.5, 0.6)
     """
-    if min(len(real), len(generated)) <= neighbors:
-        raise ValueError(f"need more than {neighbors} images on each side")
+    if not 1 <= neighbors < min(len(real), len(generated)):
+        raise ValueError(
+            f"need at least one neighbor and more than {neighbors} images on each side"
+        )
+    _check_widths(real, generated)
     return _covered(generated, real, neighbors), _covered(real, generated, neighbors)
 
 
@@ -131,10 +153,15 @@ def confidence(probabilities: Float[Tensor, "N K"]) -> float:
     Args:
         probabilities: Class probabilities of each image.
 
+    Raises:
+        ValueError: If there is no image.
+
     Example:
         >>> confidence(torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
         0.625
     """
+    if len(probabilities) == 0:
+        raise ValueError("need the probabilities of at least one image")
     return float(probabilities.max(-1).values.double().mean())
 
 
@@ -148,10 +175,15 @@ def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
     Returns:
         1 if all classes are equally frequent, 0 if there is only one.
 
+    Raises:
+        ValueError: If there is no label, or one that is no class.
+
     Example:
         >>> class_balance(torch.arange(10)), class_balance(torch.zeros(10, dtype=torch.int64))
         (1.0, 0.0)
     """
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"need labels from 0 to {num_classes - 1}, at least one")
     shares = torch.bincount(labels, minlength=num_classes).double() / len(labels)
     entropy = torch.special.entr(shares).sum()
     return round(float(entropy / torch.tensor(num_classes).double().log()), 12)
@@ -164,6 +196,14 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
         nn.ReLU(),
         nn.MaxPool2d(2),
     ]
+
+
+def _check_widths(real: Tensor, generated: Tensor) -> None:
+    if real.shape[1:] != generated.shape[1:]:
+        raise ValueError(
+            f"both sides need the same features, got shapes {list(real.shape)} and "
+            f"{list(generated.shape)}"
+        )
 
 
 def _covered(points: Tensor, cloud: Tensor, neighbors: int) -> float:

@@ -80,7 +80,9 @@ def fit(
         The history of this run.
 
     Raises:
-        ValueError: If there is nothing to do, or the batches cannot be iterated over again.
+        TypeError: If the batches are not batches or cannot be iterated over again, or ``step`` or
+            ``evaluate`` does not return named numbers.
+        ValueError: If there is nothing to do, or an epoch turns out to be empty.
         FloatingPointError: If a training average is no longer a finite number.
 
     Example:
@@ -93,7 +95,15 @@ def fit(
         >>> history["step"], history.metrics
         ([2, 4, 6], ['train_elbo', 'train_log_likelihood', 'train_kl'])
     """
+    _check_batches(batches)
+    if not hasattr(algorithm, "step"):
+        raise TypeError(
+            f"a {type(algorithm).__name__} has no step(batch): wrap a model in an algorithm, such "
+            "as aevb_lib.AEVB(model, optimizer)"
+        )
     steps_per_epoch = len(batches)
+    if epochs != int(epochs):
+        raise ValueError(f"epochs must be a whole number, got {epochs}")
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(f"nothing to do: {epochs} epochs of {steps_per_epoch} batches")
     interval = steps_per_epoch if record_every is None else record_every
@@ -112,7 +122,8 @@ def fit(
         while step < total:
             epoch_start = step
             for batch in batches:
-                for name, value in algorithm.step(batch).items():
+                _check_batch(batch)
+                for name, value in _checked(algorithm.step(batch), "step").items():
                     # Summed on the device: reading a float here would make a GPU wait.
                     sums[name] = sums[name] + value if name in sums else value
                 step += 1
@@ -125,7 +136,10 @@ def fit(
                 seconds += time.perf_counter() - started
                 if evaluate is not None:
                     with _own_randomness(algorithm.model):
-                        metrics |= evaluate(algorithm.model)
+                        measured = _checked(evaluate(algorithm.model), "evaluate")
+                    metrics |= {
+                        k: v.item() if torch.is_tensor(v) else v for k, v in measured.items()
+                    }
                 record = Record(step, step / steps_per_epoch, examples, seconds, metrics)
                 history.records.append(record)
                 if on_record is not None:
@@ -148,6 +162,38 @@ def fit(
     finally:
         bar.close()
     return history
+
+
+def _check_batches(batches: object) -> None:
+    if not (hasattr(batches, "__len__") and hasattr(batches, "__iter__")):
+        raise TypeError(
+            f"a {type(batches).__name__} cannot be iterated over again and again, as every epoch "
+            "needs: pass images.batches(100) of an aevb_lib.ImageSet, or a list of batches"
+        )
+
+
+def _check_batch(batch: object) -> None:
+    if not hasattr(batch, "images"):
+        raise TypeError(
+            f"the batches hold a {type(batch).__name__} instead of an aevb_lib.Batch: pass "
+            "aevb_lib.ImageSet(images, labels).batches(100), or make each aevb_lib.Batch(images, "
+            "labels, indices)"
+        )
+
+
+def _checked(values: Any, origin: str) -> dict[str, Any]:
+    """Named numbers as they came, tensors without the graph that would keep all steps alive."""
+    if not isinstance(values, dict):
+        raise TypeError(
+            f'{origin} returned a {type(values).__name__} instead of named numbers, {{"elbo": ...}}'
+        )
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value.ndim:
+            raise TypeError(
+                f"{origin} returned {name!r} with shape {list(value.shape)} instead of one number: "
+                "average over the batch first"
+            )
+    return {k: v.detach() if isinstance(v, Tensor) else v for k, v in values.items()}
 
 
 def _averages(sums: dict[str, Tensor], count: int, step: int) -> dict[str, float]:

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import assert_same_mean
-from torch.distributions import Normal
+from torch.distributions import MultivariateNormal, Normal
 
-from aevb_lib.latents import add_noise, interpolate, prior_grid
+from aevb_lib.latents import add_noise, fit_mixture, interpolate, prior_grid
 
 
 @given(size=st.integers(2, 25), coverage=st.floats(0.01, 0.999))
@@ -105,3 +105,65 @@ def test_noise_leaves_the_global_generator_alone_if_it_has_its_own():
     state = torch.get_rng_state()
     add_noise(torch.zeros(5, 3), 1.0, generator=torch.Generator().manual_seed(0))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- mixtures ------------------------------------------------------------------------------------
+
+
+def normal_codes(n, mean, covariance, seed=0):
+    distribution = MultivariateNormal(torch.tensor(mean), torch.tensor(covariance))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return distribution.sample((n,))
+
+
+def test_one_normal_has_the_codes_mean_and_covariance():
+    codes = normal_codes(300, [1.0, -2.0], [[2.0, 0.8], [0.8, 0.5]])
+    mixture = fit_mixture(codes)
+    assert mixture.event_shape == (2,)
+    component = mixture.component_distribution
+    torch.testing.assert_close(mixture.mean, codes.mean(0), rtol=1e-4, atol=1e-4)
+    covariance = torch.cov(codes.T, correction=0)  # maximum likelihood divides by n
+    torch.testing.assert_close(component.covariance_matrix[0], covariance, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mixture_is_found_again():
+    left = normal_codes(900, [-4.0, 0.0], [[1.0, 0.0], [0.0, 0.25]], seed=1)
+    right = normal_codes(300, [4.0, 1.0], [[0.5, 0.3], [0.3, 0.5]], seed=2)
+    mixture = fit_mixture(torch.cat([left, right]), 2)
+    weights = mixture.mixture_distribution.probs
+    order = weights.argsort(descending=True)
+    torch.testing.assert_close(weights[order], torch.tensor([0.75, 0.25]), rtol=0, atol=0.02)
+    component = mixture.component_distribution
+    for index, codes in zip(order.tolist(), (left, right), strict=True):
+        torch.testing.assert_close(component.mean[index], codes.mean(0), rtol=0, atol=0.02)
+        covariance = torch.cov(codes.T, correction=0)
+        torch.testing.assert_close(
+            component.covariance_matrix[index], covariance, rtol=0, atol=0.02
+        )
+
+
+def test_more_components_explain_two_clouds_better_and_seeds_repeat():
+    codes = torch.cat([normal_codes(200, [m, 0.0], [[1.0, 0.0], [0.0, 1.0]]) for m in (-5.0, 5.0)])
+    likelihoods = [float(fit_mixture(codes, k).log_prob(codes).mean()) for k in (1, 2)]
+    assert likelihoods[1] > likelihoods[0] + 0.3
+    first, second = (fit_mixture(codes, 3, seed=4).log_prob(codes) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_a_flat_cloud_of_codes_can_be_fitted():
+    """Two hundred dimensions on a line: singular in float32, which has to be survived."""
+    generator = torch.Generator().manual_seed(0)
+    line, direction = torch.randn(500, 1, generator=generator), torch.ones(1, 200)
+    sample = fit_mixture(100 * line @ direction).sample((1000,))
+    assert sample.isfinite().all()
+    torch.testing.assert_close(sample[:, :1].expand_as(sample), sample, rtol=0, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [(torch.rand(2, 2), "n_samples"), (torch.full((9, 2), torch.nan), "NaN")],
+)
+def test_impossible_mixtures(codes, message):
+    with pytest.raises(ValueError, match=message):
+        fit_mixture(codes, 3)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("table", help="the study latent-dimension as Markdown")
     for command in (run, check):
         command.add_argument("study", choices=STUDIES)
-        command.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+        command.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=list(SEEDS))
         command.add_argument("--device", default="cpu")
     run.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     run.add_argument("--scheduler", help="address of a Dask scheduler, to run on its workers")
@@ -74,13 +74,15 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    results = [r for r in load_result(options.study) if r.run.seed in options.seeds]
     failed = 0
-    for result in load_result(options.study):
-        if result.run.seed in options.seeds:
-            difference = verify(result, epochs=options.epochs, device=options.device)
-            failed += difference > options.tolerance
-            print(f"{result.run.name}: {difference:.4f} nats from the record", flush=True)
-    return int(failed > 0)
+    for result in results:
+        difference = verify(result, epochs=options.epochs, device=options.device)
+        failed += difference > options.tolerance
+        print(f"{result.run.name}: {difference:.4f} nats from the record", flush=True)
+    if not results:
+        print(f"nothing to verify: no run of {options.study} with these seeds is recorded")
+    return int(failed > 0 or not results)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def record_judge(folder: Path | None = None) -> dict[str, Any]:
         folder: Where to write; the package's own assets by default.
 
     Returns:
-        The record: configuration, accuracy on training and test images, provenance.
+        The record, with configuration, accuracy on training and test images, and provenance.
     """
     train, test = load_mnist()
     started = time.perf_counter()

@@ -109,7 +109,12 @@ def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
 
     Returns:
         The largest absolute difference of the test log-likelihood over these epochs, in nats.
+
+    Raises:
+        ValueError: If that many epochs are not recorded.
     """
+    if not 1 <= epochs <= len(result.history):
+        raise ValueError(f"cannot verify {epochs} epochs: {len(result.history)} are recorded")
     _, history, _ = _train(result.run, epochs, device)
     recorded = result.history["log_likelihood"][:epochs]
     again = history["log_likelihood"]

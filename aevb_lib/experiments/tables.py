@@ -39,7 +39,7 @@ def latent_dimension_table(results: Sequence[Result]) -> str:
         results: What :func:`aevb_lib.experiments.load_result` returned.
 
     Returns:
-        One row per latent dimension: the VAE's bound, its two parts and its active units, and the
+        One row per latent dimension with the VAE's bound, its two parts and its active units, and the
         autoencoder's reconstruction; mean ± standard deviation over n seeds, nats per image.
 
     Example:

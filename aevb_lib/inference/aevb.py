@@ -63,6 +63,11 @@ class AEVB:
             image: ``elbo``, ``log_likelihood``, ``kl``.
         """
         bound = self.estimator(self.model, batch.images, num_samples=self.num_samples)
+        if not hasattr(bound, "_asdict"):
+            raise TypeError(
+                "an estimator returns aevb_lib.Bound(elbo, log_likelihood, kl), one value per "
+                f"image in each, but this one returned a {type(bound).__name__}"
+            )
         means = {name: value.mean() for name, value in bound._asdict().items()}
         self.optimizer.zero_grad()
         (-means["elbo"]).backward()

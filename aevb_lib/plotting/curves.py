@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from aevb_lib.history import History
-from aevb_lib.plotting.look import GREEN, ORANGE, PURPLE, SKY, canvas, color_of, has_color, style
+from aevb_lib.plotting.look import (
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    as_array,
+    canvas,
+    color_of,
+    has_color,
+    style,
+)
 
 __all__ = ["learning_curves", "lines"]
 
@@ -52,6 +62,11 @@ def learning_curves(
     positions: dict[str, ArrayLike] = {}
     for name, group in histories.items():
         runs = [group] if isinstance(group, History) else list(group)
+        if len({len(run) for run in runs}) > 1:
+            raise ValueError(
+                f"the histories of {name!r} differ in length, so they have no mean curve: "
+                "give each a name of its own"
+            )
         values = np.array([run[metric] for run in runs])
         if values.size == 0:
             raise ValueError(f"{name!r} has no recorded rows to draw")
@@ -104,12 +119,17 @@ def lines(
     with style():
         for name, curve in curves.items():
             color = color_of(name) if has_color(name) else next(spare)
-            across = np.asarray(x[name] if isinstance(x, Mapping) else x, dtype=float)
+            across = as_array(x[name] if isinstance(x, Mapping) else x)
             if isinstance(curve, tuple):
-                center, low, high = (np.asarray(part, dtype=float) for part in curve)
+                center, low, high = (as_array(part) for part in curve)
                 axes.fill_between(across, low, high, color=color, alpha=0.2, linewidth=0)
             else:
-                center = np.asarray(curve, dtype=float)
+                center = as_array(curve)
+            if center.shape != across.shape or not across.size:
+                raise ValueError(
+                    f"{name!r} needs one height for each position and at least one, got "
+                    f"{len(center)} heights for {len(across)} positions"
+                )
             marker = "o" if len(across) <= 12 else None
             axes.plot(across, center, color=color, marker=marker, markersize=4, label=name)
             ends.append((float(across[-1]), float(center[-1]), name, color))

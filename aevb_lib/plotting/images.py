@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, isqrt
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from aevb_lib.plotting.look import INK, WIDTH, canvas, color_of, has_color, style
+from aevb_lib.plotting.look import INK, WIDTH, as_array, canvas, color_of, has_color, style
 
 __all__ = ["image_grid", "image_rows"]
 
@@ -36,11 +36,12 @@ def image_grid(
     Example:
         >>> figure = image_grid(np.zeros((20, 784)), columns=10)
     """
-    pixels = _array(images)
+    pixels = as_array(images)
     if pixels.ndim == 3:
+        _check_square(pixels)
         columns = pixels.shape[1]
         pixels = pixels.reshape(-1, pixels.shape[-1])
-    columns = min(columns or 10, len(pixels))
+    columns = min(10 if columns is None else columns, len(pixels))
     mosaic = _mosaic(pixels, columns, gap)
     height = width * mosaic.shape[0] / mosaic.shape[1]
     figure, axes = canvas(width=width, height=height)
@@ -67,7 +68,9 @@ def image_rows(rows: Mapping[str, Images], *, width: float = WIDTH) -> Figure:
         >>> x = np.zeros((8, 784))
         >>> figure = image_rows({"Original": x, "VAE": x})
     """
-    arrays = {name: _array(images) for name, images in rows.items()}
+    arrays = {name: as_array(images) for name, images in rows.items()}
+    if not arrays:
+        raise ValueError("no row to draw")
     lengths = {len(images) for images in arrays.values()}
     if len(lengths) != 1:
         raise ValueError(f"rows must hold the same number of images, got {sorted(lengths)}")
@@ -88,16 +91,13 @@ def image_rows(rows: Mapping[str, Images], *, width: float = WIDTH) -> Figure:
     return figure
 
 
-def _array(images: Images) -> NDArray[np.float64]:
-    detached = images.detach().cpu() if hasattr(images, "detach") else images
-    return np.asarray(detached, dtype=np.float64)
-
-
 def _mosaic(images: NDArray[np.float64], columns: int, gap: float) -> NDArray[np.float64]:
     """Lay flat images out in one array, separated by white."""
-    side = round(images.shape[-1] ** 0.5)
-    if images.ndim != 2 or side * side != images.shape[-1]:
+    if images.ndim != 2:
         raise ValueError(f"expected flat square images [n, P], got shape {images.shape}")
+    side = _check_square(images)
+    if columns < 1:
+        raise ValueError(f"no picture has {columns} columns: give at least one image per row")
     rows = ceil(len(images) / columns)
     space = round(side * gap)
     cell = side + space
@@ -106,3 +106,14 @@ def _mosaic(images: NDArray[np.float64], columns: int, gap: float) -> NDArray[np
         top, left = index // columns * cell, index % columns * cell
         mosaic[top : top + side, left : left + side] = image.reshape(side, side)
     return mosaic
+
+
+def _check_square(images: NDArray[np.float64]) -> int:
+    """Return the side of flat images."""
+    side = isqrt(images.shape[-1])
+    if side * side != images.shape[-1]:
+        raise ValueError(
+            f"expected flat square images [n, P], got shape {images.shape}: "
+            "use images.flatten(-2) on [..., 28, 28]"
+        )
+    return side

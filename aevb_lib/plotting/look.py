@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["COLORS", "INK", "WIDTH", "canvas", "color_of", "has_color", "style"]
+__all__ = ["COLORS", "INK", "WIDTH", "as_array", "canvas", "color_of", "has_color", "style"]
 
 INK = "#2b2b2b"
 MUTED = "#767676"
@@ -115,6 +117,13 @@ def canvas(
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
     plt.close(figure)
     return figure, axes
+
+
+def as_array(values: ArrayLike) -> NDArray[np.float64]:
+    """Return numbers as an array, also those of a tensor on a GPU or with a gradient."""
+    if hasattr(values, "detach"):  # a torch tensor; numpy knows no bfloat16
+        values = values.detach().cpu().double().numpy()
+    return np.asarray(values, dtype=np.float64)
 
 
 def has_color(name: str) -> bool:
