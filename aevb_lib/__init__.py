@@ -6,7 +6,13 @@ them into a ``History``. Figures live in :mod:`aevb_lib.plotting`, which is not 
 """
 
 from aevb_lib.data import ImageSet, load_mnist
-from aevb_lib.distributions import bernoulli, diagonal_normal, kl_divergence, log_mean_exp
+from aevb_lib.distributions import (
+    bernoulli,
+    diagonal_normal,
+    kl_divergence,
+    log_mean_exp,
+    standard_normal,
+)
 from aevb_lib.evaluation import (
     active_units,
     importance_log_likelihood,
@@ -61,4 +67,5 @@ __all__ = [
     "seed_everything",
     "sgvb_a",
     "sgvb_b",
+    "standard_normal",
 ]

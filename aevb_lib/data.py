@@ -235,7 +235,9 @@ def _check_images(images: Tensor) -> None:
             "convert arrays with torch.as_tensor(images), bytes with images.float() / 255"
         )
     if images.numel() == 0:
-        raise ValueError(f"there must be at least one image, but the shape is {list(images.shape)}")
+        raise ValueError(
+            f"images must have shape [N, P] with at least one image, not {list(images.shape)}"
+        )
     if images.ndim != 2:
         raise ValueError(
             f"images must have shape [N, P], one row of pixels per image, not "
@@ -252,8 +254,8 @@ def _check_images(images: Tensor) -> None:
 def _check_labels(labels: Tensor, num_images: int) -> None:
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
         raise TypeError(
-            f"labels must be a tensor of integers, not {_kind(labels)}: "
-            "use torch.as_tensor(labels).long()"
+            f"labels must be a tensor of integers, not {_kind(labels)}: use labels.long(), "
+            "and torch.as_tensor(labels) on arrays and lists"
         )
     if labels.shape != (num_images,):
         raise ValueError(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from aevb_lib.distributions import diagonal_normal
+from aevb_lib.distributions import standard_normal
 
 __all__ = ["VAE", "Autoencoder", "LatentVariableModel"]
 
@@ -34,8 +34,7 @@ class LatentVariableModel(nn.Module):
         torch.Size([3, 784])
     """
 
-    _zeros: Tensor
-    _ones: Tensor
+    _origin: Tensor
 
     def __init__(self, decoder: nn.Module, *, latent_dim: int | None = None) -> None:
         super().__init__()
@@ -44,12 +43,11 @@ class LatentVariableModel(nn.Module):
         # Buffers, so that the prior moves with the model; not saved, since nothing was learned.
         # They start where the decoder is, which may have been built on a GPU or in float64.
         parameter = next(decoder.parameters(), torch.empty(0))
-        self.register_buffer("_zeros", parameter.new_zeros(self.latent_dim), persistent=False)
-        self.register_buffer("_ones", parameter.new_ones(self.latent_dim), persistent=False)
+        self.register_buffer("_origin", parameter.new_zeros(self.latent_dim), persistent=False)
 
     def prior(self) -> Independent:
         r"""Return :math:`p(z) = \mathcal N(0, I)`, event shape ``[D]``."""
-        return diagonal_normal(self._zeros, self._ones)
+        return standard_normal(self._origin)
 
     def likelihood(self, z: Float[Tensor, "*batch D"]) -> Distribution:
         r"""Return :math:`p_\theta(x \mid z)`, batch shape ``[...]``, event shape ``[P]``."""

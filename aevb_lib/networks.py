@@ -71,7 +71,6 @@ class MLP(nn.Module):
         """Apply the layers to the last axis.
 
         Raises:
-            TypeError: If the inputs are of another floating-point type than the weights.
             ValueError: If the last axis is not ``in_dim`` long.
         """
         if inputs.shape[-1:] != (self.in_dim,):
@@ -79,14 +78,9 @@ class MLP(nn.Module):
                 f"expected a last axis of {self.in_dim}, got shape {tuple(inputs.shape)}; "
                 "images are flat here: use images.flatten(-2) on [..., 28, 28]"
             )
-        dtype = next(self.parameters()).dtype
-        if inputs.dtype != dtype and not torch.is_autocast_enabled(inputs.device.type):
-            raise TypeError(
-                f"the inputs are {inputs.dtype}, the weights {dtype}: convert the inputs with "
-                f".to({dtype}) (an ImageSet is float32 always), or the model with .float()"
-            )
-        outputs: Tensor = self.layers(inputs)
-        return outputs
+        # One matrix of rows for all layers: with more axes each layer would flatten its own input.
+        rows: Tensor = self.layers(inputs.reshape(-1, self.in_dim))
+        return rows.reshape(*inputs.shape[:-1], self.out_dim)
 
 
 class GaussianMLP(nn.Module):

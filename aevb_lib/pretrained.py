@@ -173,6 +173,7 @@ def _save(model: nn.Module, path: Path) -> Path:
     }
     try:
         save_file(weights, temporary)
+        temporary.chmod(0o644)  # safetensors writes files that only their owner can read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -105,7 +105,8 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
     if not (real.isfinite().all() and generated.isfinite().all()):
         raise ValueError("features must be finite numbers: look for nan in the images")
     real, generated = real.double(), generated.double()
-    covariance_r, covariance_g = torch.cov(real.T), torch.cov(generated.T)
+    # torch.cov makes a number, not a matrix, of a single feature.
+    covariance_r, covariance_g = (torch.atleast_2d(torch.cov(x.T)) for x in (real, generated))
     values, vectors = torch.linalg.eigh(covariance_r)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     # Rounding can leave eigenvalues of this positive semidefinite matrix just below zero.

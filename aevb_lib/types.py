@@ -84,7 +84,7 @@ class Algorithm(Protocol):
         """Do one minibatch of work.
 
         Returns:
-            Detached scalars in nats per image, as tensors, since reading one as a float would make a
-            GPU wait, so that is left to whoever records.
+            Detached scalars in nats per image, as tensors. Reading one as a float would make a GPU
+            wait; that is left to whoever records.
         """
         ...

@@ -20,7 +20,9 @@ def cloud(mean, covariance, n=40):
     mean, covariance = torch.as_tensor(mean).double(), torch.as_tensor(covariance).double()
     x = torch.randn(n, len(mean), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = x - x.mean(0)
-    white = torch.linalg.solve_triangular(torch.linalg.cholesky(torch.cov(x.T)), x.T, upper=False).T
+    white = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(torch.atleast_2d(torch.cov(x.T))), x.T, upper=False
+    ).T
     return mean + white @ torch.linalg.cholesky(covariance).T
 
 
@@ -42,7 +44,7 @@ def test_commuting_covariances():
 
 @pytest.mark.parametrize("degrees", [0, 30, 45, 90])
 def test_covariances_that_do_not_commute(degrees):
-    """In two dimensions tr(M^½) = √(tr M + 2 √det M), here with M = ΣG, which has the same trace."""
+    """In two dimensions tr(M^½) = √(tr M + 2 √det M), and tr M = tr ΣG."""
     sigma = torch.diag(torch.tensor([9.0, 1.0], dtype=torch.float64))
     turn = rotation(degrees)
     other = turn @ torch.diag(torch.tensor([4.0, 0.25], dtype=torch.float64)) @ turn.T
@@ -183,11 +185,9 @@ def test_training_mode_would_look_at_the_neighbors_and_is_refused(judge):
     ("call", "message"),
     [
         (lambda x: frechet_distance(x[:1], x), "at least two images"),
-        (lambda x: frechet_distance(x, x[:, :2]), r"same features, got shapes \[9, 4\] and"),
         (lambda x: frechet_distance(x, x / 0 * 0), "look for nan"),
         (lambda x: precision_recall(x[:3], x), "more than 3 images on each side"),
         (lambda x: precision_recall(x, x, neighbors=0), "at least one neighbor"),
-        (lambda x: precision_recall(x, x[:, :2]), "same features"),
         (lambda x: confidence(x[:0]), "at least one image"),
         (lambda x: class_balance(torch.tensor([1, 10])), "labels from 0 to 9"),
         (lambda x: class_balance(torch.tensor([-1])), "labels from 0 to 9"),

@@ -58,7 +58,7 @@ def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Resu
         raise KeyboardInterrupt
     origin = provenance(history.last.seconds, device)
     result = Result(run, history, _final(run, model, test), origin)
-    if run.seed == SEEDS[0] and run.regime == "grey":
+    if (run.study, run.seed) == ("latent-dimension", SEEDS[0]):
         weights = None if folder is None else folder / "weights"
         save_weights(model, run.model, run.latent_dim, folder=weights)
     write_atomically(path, result.to_json())

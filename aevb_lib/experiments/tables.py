@@ -26,7 +26,7 @@ def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
     """
     if not values:
         raise ValueError("no values to average")
-    text = f"{mean(values):.{digits}f}"
+    text = f"{mean(values):z.{digits}f}"  # z: what rounds to zero is not negative
     if len(values) > 1:
         text += f" ± {stdev(values):.{digits}f}"
     return text.replace("-", "−")  # a minus sign, not a hyphen
@@ -39,8 +39,9 @@ def latent_dimension_table(results: Sequence[Result]) -> str:
         results: What :func:`aevb_lib.experiments.load_result` returned.
 
     Returns:
-        One row per latent dimension with the VAE's bound, its two parts and its active units, and the
-        autoencoder's reconstruction; mean ± standard deviation over n seeds, nats per image.
+        One row per latent dimension with the VAE's bound, its two parts and active units, and the
+        autoencoder's reconstruction; mean ± standard deviation over the n seeds for which both are
+        recorded, nats per image.
 
     Example:
         >>> from aevb_lib.experiments import load_result
@@ -55,21 +56,21 @@ def latent_dimension_table(results: Sequence[Result]) -> str:
     ]
     for latent_dim in sorted({result.run.latent_dim for result in results}):
         last = {
-            kind: [
-                result.history.last.metrics
+            kind: {
+                result.run.seed: result.history.last.metrics
                 for result in results
                 if (result.run.model, result.run.latent_dim) == (kind, latent_dim)
-            ]
+            }
             for kind in ("vae", "autoencoder")
         }
-        count = min(len(metrics) for metrics in last.values())
-        if not count:
+        seeds = sorted(last["vae"].keys() & last["autoencoder"].keys())
+        if not seeds:
             continue
-        vae, autoencoder = last["vae"][:count], last["autoencoder"][:count]
+        vae, autoencoder = ([last[kind][seed] for seed in seeds] for kind in last)
         cells = [
             mean_and_spread([m[name] for m in vae]) for name in ("elbo", "log_likelihood", "kl")
         ]
         cells.append(mean_and_spread([m["active_units"] for m in vae]))
         cells.append(mean_and_spread([m["log_likelihood"] for m in autoencoder]))
-        rows.append(f"| {latent_dim} | {' | '.join(cells)} | {count} |")
+        rows.append(f"| {latent_dim} | {' | '.join(cells)} | {len(seeds)} |")
     return "\n".join(rows)

@@ -68,8 +68,7 @@ class AEVB:
                 "an estimator returns aevb_lib.Bound(elbo, log_likelihood, kl), one value per "
                 f"image in each, but this one returned a {type(bound).__name__}"
             )
-        means = {name: value.mean() for name, value in bound._asdict().items()}
         self.optimizer.zero_grad()
-        (-means["elbo"]).backward()
+        (-bound.elbo.mean()).backward()
         self.optimizer.step()
-        return {name: value.detach() for name, value in means.items()}
+        return {name: value.detach().mean() for name, value in bound._asdict().items()}
