@@ -103,7 +103,7 @@ def load_pretrained(
 
     Args:
         kind: ``"vae"`` or ``"autoencoder"``.
-        latent_dim: One of 2, 3, 5, 10, 20, 200.
+        latent_dim: D of a model that ships; the error for any other D lists them.
         folder: Where the weight files are; those of the package by default.
 
     Raises:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from aevb_lib.history import History, Record
-from aevb_lib.types import Algorithm, Batches
+from aevb_lib.types import Algorithm, Batch, Batches
 
 __all__ = ["fit", "seed_everything"]
 
@@ -95,67 +95,32 @@ def fit(
         >>> history["step"], history.metrics
         ([2, 4, 6], ['train_elbo', 'train_log_likelihood', 'train_kl'])
     """
-    _check_batches(batches)
-    if not hasattr(algorithm, "step"):
-        raise TypeError(
-            f"a {type(algorithm).__name__} has no step(batch): wrap a model in an algorithm, such "
-            "as aevb_lib.AEVB(model, optimizer)"
-        )
-    steps_per_epoch = len(batches)
-    if epochs != int(epochs):
-        raise ValueError(f"epochs must be a whole number, got {epochs}")
-    if epochs < 1 or steps_per_epoch < 1:
-        raise ValueError(f"nothing to do: {epochs} epochs of {steps_per_epoch} batches")
-    interval = steps_per_epoch if record_every is None else record_every
-    if interval < 1:
-        raise ValueError(f"record_every must be at least 1, got {record_every}")
-
-    history = History()
-    sums: dict[str, Tensor] = {}
-    total = epochs * steps_per_epoch
-    step = examples = since_record = 0
-    seconds, started = 0.0, time.perf_counter()
+    interval, total = _plan(algorithm, batches, epochs, record_every)
+    history, meter = History(), _Meter()
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
     bar = tqdm(total=total, unit="step", leave=False, **hidden)
     try:
-        while step < total:
-            epoch_start = step
-            for batch in batches:
-                _check_batch(batch)
-                for name, value in _checked(algorithm.step(batch), "step").items():
-                    # Summed on the device: reading a float here would make a GPU wait.
-                    sums[name] = sums[name] + value if name in sums else value
-                step += 1
-                since_record += 1
-                examples += len(batch.images)
-                bar.update()
-                if step % interval and step < total:
-                    continue
-                metrics = _averages(sums, since_record, step)
-                seconds += time.perf_counter() - started
-                if evaluate is not None:
-                    with _own_randomness(algorithm.model):
-                        measured = _checked(evaluate(algorithm.model), "evaluate")
-                    metrics |= {
-                        k: v.item() if torch.is_tensor(v) else v for k, v in measured.items()
-                    }
-                record = Record(step, step / steps_per_epoch, examples, seconds, metrics)
-                history.records.append(record)
-                if on_record is not None:
-                    on_record(history)
-                bar.set_postfix({name: f"{value:.1f}" for name, value in metrics.items()})
-                since_record, sums = 0, {}
-                started = time.perf_counter()
-            if step == epoch_start:
-                raise ValueError(
-                    f"an epoch had 0 batches although len(batches) is {steps_per_epoch}: they must "
-                    "be something that can be iterated over again, not a generator"
-                )
+        for batch in _stream(batches, epochs):
+            meter.add(_checked(algorithm.step(batch), "step"), len(batch.images))
+            bar.update()
+            if meter.steps % interval and meter.steps < total:
+                continue
+            metrics = meter.read()
+            if evaluate is not None:
+                with _own_randomness(algorithm.model):
+                    measured = _checked(evaluate(algorithm.model), "evaluate")
+                metrics |= {name: float(value) for name, value in measured.items()}
+            counters = meter.steps, meter.steps / len(batches), meter.examples, meter.seconds
+            history.records.append(Record(*counters, metrics))
+            if on_record is not None:
+                on_record(history)
+            bar.set_postfix({name: f"{value:.1f}" for name, value in metrics.items()})
+            meter.resume()
     except KeyboardInterrupt:
         history.interrupted = True
         warnings.warn(
-            f"interrupted at step {step} of {total}; "
+            f"interrupted at step {meter.steps} of {total}; "
             f"the {len(history)} rows recorded so far are kept",
             stacklevel=2,
         )
@@ -164,21 +129,82 @@ def fit(
     return history
 
 
-def _check_batches(batches: object) -> None:
+class _Meter:
+    """Averages of what steps return, and how many steps, images and seconds there were."""
+
+    def __init__(self) -> None:
+        self.steps = self.examples = 0
+        self.seconds = 0.0
+        self.resume()
+
+    def resume(self) -> None:
+        """Begin a new row: nothing summed, the clock running."""
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._started = time.perf_counter()
+
+    def add(self, values: dict[str, Tensor], examples: int) -> None:
+        """Add one step. Summed on the device: reading a float here would make a GPU wait."""
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        self.steps += 1
+        self.examples += examples
+
+    def read(self) -> dict[str, float]:
+        """Return the averages of this row, and stop the clock."""
+        averages = {f"train_{k}": float(total) / self._count for k, total in self._sums.items()}
+        self.seconds += time.perf_counter() - self._started
+        broken = [name for name, value in averages.items() if not math.isfinite(value)]
+        if broken:
+            raise FloatingPointError(
+                f"{', '.join(broken)} stopped being finite by step {self.steps}: try a smaller "
+                "learning rate, and look for nan and for values outside [0, 1] in the images"
+            )
+        return averages
+
+
+def _plan(
+    algorithm: Algorithm, batches: Batches, epochs: int, record_every: int | None
+) -> tuple[int, int]:
+    """Refuse what cannot work; return the steps between rows and the steps in all."""
     if not (hasattr(batches, "__len__") and hasattr(batches, "__iter__")):
         raise TypeError(
             f"a {type(batches).__name__} cannot be iterated over again and again, as every epoch "
             "needs: pass images.batches(100) of an aevb_lib.ImageSet, or a list of batches"
         )
-
-
-def _check_batch(batch: object) -> None:
-    if not hasattr(batch, "images"):
+    if not hasattr(algorithm, "step"):
         raise TypeError(
-            f"the batches hold a {type(batch).__name__} instead of an aevb_lib.Batch: pass "
-            "aevb_lib.ImageSet(images, labels).batches(100), or make each aevb_lib.Batch(images, "
-            "labels, indices)"
+            f"a {type(algorithm).__name__} has no step(batch): wrap a model in an algorithm, such "
+            "as aevb_lib.AEVB(model, optimizer)"
         )
+    if epochs != int(epochs):
+        raise ValueError(f"epochs must be a whole number, got {epochs}")
+    if epochs < 1 or len(batches) < 1:
+        raise ValueError(f"nothing to do: {epochs} epochs of {len(batches)} batches")
+    interval = len(batches) if record_every is None else record_every
+    if interval < 1:
+        raise ValueError(f"record_every must be at least 1, got {record_every}")
+    return interval, epochs * len(batches)
+
+
+def _stream(batches: Batches, epochs: int) -> Iterator[Batch]:
+    """All batches of all epochs."""
+    for _ in range(epochs):
+        batch = None
+        for batch in batches:
+            if not hasattr(batch, "images"):
+                raise TypeError(
+                    f"the batches hold a {type(batch).__name__} instead of an aevb_lib.Batch: pass "
+                    "aevb_lib.ImageSet(images, labels).batches(100), or make each "
+                    "aevb_lib.Batch(images, labels, indices)"
+                )
+            yield batch
+        if batch is None:
+            raise ValueError(
+                f"an epoch had 0 batches although len(batches) is {len(batches)}: they must be "
+                "something that can be iterated over again, not a generator"
+            )
 
 
 def _checked(values: Any, origin: str) -> dict[str, Any]:
@@ -194,17 +220,6 @@ def _checked(values: Any, origin: str) -> dict[str, Any]:
                 "average over the batch first"
             )
     return {k: v.detach() if isinstance(v, Tensor) else v for k, v in values.items()}
-
-
-def _averages(sums: dict[str, Tensor], count: int, step: int) -> dict[str, float]:
-    averages = {f"train_{name}": float(total) / count for name, total in sums.items()}
-    broken = [name for name, value in averages.items() if not math.isfinite(value)]
-    if broken:
-        raise FloatingPointError(
-            f"{', '.join(broken)} stopped being finite by step {step}: try a smaller learning "
-            "rate, and check that the images hold neither nan nor values outside [0, 1]"
-        )
-    return averages
 
 
 @contextmanager
