@@ -1,7 +1,7 @@
 """Take pictures of the built book, so that a person can look at every page.
 
     make screenshots                                         every page, into _build/screenshots
-    python tools/screenshots.py FOLDER [NAME ...]            e.g.  /tmp/shots 02_elbo index
+    python tools/screenshots.py FOLDER [NAME ...]            e.g.  shots 02_elbo index
     python tools/screenshots.py FOLDER --book _build/html --widths 1400 390 --modes light dark
 
 Pages are opened from disk (``file://``) without network, at 1400 and 390 pixels, light and dark, in
