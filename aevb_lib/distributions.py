@@ -151,7 +151,7 @@ class StandardNormal(DiagonalNormal):
 class BernoulliPixels(Independent):
     """Independent Bernoulli pixels whose ``log_prob`` changes sign after the sum, not before.
 
-    That spares a pass over all pixels forwards and another one backwards, 2 % of a training step.
+    That spares a pass over all pixels forwards and another one backwards, at every training step.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ class LatentVariableModel(nn.Module):
         super().__init__()
         self.decoder = decoder
         self.latent_dim = _latent_dim(decoder, latent_dim)
-        # Buffers, so that the prior moves with the model; not saved, since nothing was learned.
-        # They start where the decoder is, which may have been built on a GPU or in float64.
+        # A buffer, so that the prior moves with the model; not saved, since nothing was learned.
+        # It starts where the decoder is, which may have been built on a GPU or in float64.
         parameter = next(decoder.parameters(), torch.empty(0))
         self.register_buffer("_origin", parameter.new_zeros(self.latent_dim), persistent=False)
 
