@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
@@ -23,6 +24,11 @@ ROOT = Path(__file__).parent
 # An int is a float here as it is for mypy (PEP 484).
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
 install_import_hook("aevb_lib", "conftest.check_types")
+
+# The first example of a property may pay for a slow import, and a busy machine for anything: how
+# long an example takes says nothing about whether the property holds.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 os.environ.update(
     TQDM_DISABLE="1",  # progress bars print times, which strict notebooks would compare
