@@ -86,31 +86,40 @@ def build(
 
 @overload
 def load_pretrained(
-    kind: Literal["vae"], latent_dim: int, *, folder: str | Path | None = None
+    kind: Literal["vae"],
+    latent_dim: int,
+    *,
+    hidden_dim: int = 500,
+    folder: str | Path | None = None,
 ) -> VAE: ...
 @overload
 def load_pretrained(
-    kind: Literal["autoencoder"], latent_dim: int, *, folder: str | Path | None = None
+    kind: Literal["autoencoder"],
+    latent_dim: int,
+    *,
+    hidden_dim: int = 500,
+    folder: str | Path | None = None,
 ) -> Autoencoder: ...
 @overload
 def load_pretrained(
-    kind: str, latent_dim: int, *, folder: str | Path | None = None
+    kind: str, latent_dim: int, *, hidden_dim: int = 500, folder: str | Path | None = None
 ) -> VAE | Autoencoder: ...
 def load_pretrained(
-    kind: str, latent_dim: int, *, folder: str | Path | None = None
+    kind: str, latent_dim: int, *, hidden_dim: int = 500, folder: str | Path | None = None
 ) -> VAE | Autoencoder:
     """Return a model trained on the grey 60,000 images for 40 epochs, on the CPU in float32.
 
     Args:
         kind: ``"vae"`` or ``"autoencoder"``.
         latent_dim: D of a model that ships; the error for any other D lists them.
+        hidden_dim: Units of the hidden layers, as for :func:`build`; 500 in all that ship.
         folder: Where the weight files are; those of the package by default.
 
     Raises:
         ValueError: If there is no such kind.
         FileNotFoundError: If there are no such weights; the message lists those there are.
     """
-    model = build(kind, latent_dim)
+    model = build(kind, latent_dim, hidden_dim=hidden_dim)
     return _load(model, _path(kind, latent_dim, folder))
 
 

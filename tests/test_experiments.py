@@ -27,6 +27,7 @@ from aevb_lib.experiments import (
 )
 from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.tables import mean_and_spread
+from aevb_lib.pretrained import load_pretrained
 
 TINY = tuple(
     Run("tiny", model, latent_dim, seed, hidden_dim=8, epochs=2, batch_size=20)
@@ -116,19 +117,38 @@ def test_a_result_and_back(tiny, tmp_path, run):
     assert set(result.history.metrics) == names
 
 
-def test_a_record_is_a_public_file_and_the_only_one(tiny, tmp_path):
-    record(TINY[4], tmp_path)  # seed 1: no weights
-    assert list(files_in(tmp_path)) == [f"tiny/{TINY[4].name}.json"]
+def test_a_record_is_a_public_file_beside_its_weights(tiny, tmp_path):
+    record(TINY[4], tmp_path)
+    weights = "cache/weights/tiny/grey-seed1/vae-d002.safetensors"
+    assert sorted(files_in(tmp_path)) == [weights, f"tiny/{TINY[4].name}.json"]
     assert (tmp_path / "tiny" / f"{TINY[4].name}.json").stat().st_mode & 0o777 == 0o644
 
 
-def test_weights_are_those_of_the_first_seed(tiny, tmp_path):
+def test_weights_that_ship_are_those_of_the_first_seed(tiny, tmp_path):
     """Of one study only: another one must not write over the weights that ship."""
     record(TINY[0], tmp_path)
     assert not (tmp_path / "weights").exists()
     for seed in (1, 0):
         record(replace(TINY[0], study="latent-dimension", seed=seed), tmp_path)
         assert (tmp_path / "weights" / "vae-d002.safetensors").exists() == (seed == 0)
+
+
+def test_all_other_weights_stay_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("AEVB_DATA", str(tmp_path))
+    folders = {studies.weights_folder(run) for study in STUDIES for run in STUDIES[study]}
+    (shipped,) = {path for path in folders if not path.is_relative_to(tmp_path)}
+    assert shipped == studies.studies_folder().parent / "weights"
+
+
+def test_kept_weights_are_those_that_were_measured(tiny, tmp_path):
+    run = TINY[4]
+    result = record(run, tmp_path)
+    model = load_pretrained(
+        run.model, run.latent_dim, hidden_dim=8, folder=studies.weights_folder(run, tmp_path)
+    )
+    _, test = recording.load_mnist()
+    expected = result.history.last.metrics["point_log_likelihood"]
+    assert aevb.mean_reconstruction(model, test) == pytest.approx(expected, abs=0.1)
 
 
 def test_same_run_same_result(tiny, tmp_path):

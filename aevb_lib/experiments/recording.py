@@ -20,7 +20,15 @@ from aevb_lib.evaluation import (
     reconstruction_error,
 )
 from aevb_lib.experiments.provenance import provenance, write_atomically
-from aevb_lib.experiments.studies import SEEDS, Result, Run, read_result, result_path, study_runs
+from aevb_lib.experiments.studies import (
+    SEEDS,
+    Result,
+    Run,
+    read_result,
+    result_path,
+    study_runs,
+    weights_folder,
+)
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
 from aevb_lib.models import VAE, Autoencoder
@@ -34,9 +42,10 @@ NUM_SEEN = 10_000
 
 
 def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Result:
-    """Do one run and write its result, and the weights if its seed is the first.
+    """Do one run and write its weights and its result.
 
-    The result file is written last and all at once, so its existence means that all is there.
+    The weights go where :func:`aevb_lib.experiments.studies.weights_folder` says. The result file
+    is written last and all at once, so its existence means that all is there.
 
     Args:
         run: What to do.
@@ -58,9 +67,7 @@ def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Resu
         raise KeyboardInterrupt
     origin = provenance(history.last.seconds, device)
     result = Result(run, history, _final(run, model, test), origin)
-    if (run.study, run.seed) == ("latent-dimension", SEEDS[0]):
-        weights = None if folder is None else folder / "weights"
-        save_weights(model, run.model, run.latent_dim, folder=weights)
+    save_weights(model, run.model, run.latent_dim, folder=weights_folder(run, folder))
     write_atomically(path, result.to_json())
     return result
 

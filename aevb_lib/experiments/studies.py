@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from aevb_lib.archives import default_root
 from aevb_lib.history import History
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "result_path",
     "studies_folder",
     "study_runs",
+    "weights_folder",
 ]
 
 LATENT_DIMS = (2, 3, 5, 10, 20, 200)
@@ -170,3 +172,23 @@ def read_result(run: Run, folder: Path | None = None) -> Result:
             "remove the file and record it again"
         )
     return result
+
+
+def weights_folder(run: Run, folder: Path | None = None) -> Path:
+    """Return where the weights that a run ends with are kept.
+
+    Those of the study ``latent-dimension`` with the first seed ship with the package. All others
+    would be 80 MB: they stay in the user's cache, beside the unpacked MNIST, for whoever wants to
+    measure the same models again without training them again.
+
+    Args:
+        run: The run.
+        folder: As for :func:`result_path`.
+
+    Returns:
+        A folder for :func:`aevb_lib.pretrained.save_weights` and ``load_pretrained``.
+    """
+    if (run.study, run.seed) == ("latent-dimension", SEEDS[0]):
+        return studies_folder().parent / "weights" if folder is None else folder / "weights"
+    cache = default_root() if folder is None else folder / "cache"
+    return cache / "weights" / run.study / f"{run.regime}-seed{run.seed}"
