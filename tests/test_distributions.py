@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracles import assert_same_mean
 from scipy import stats
 from torch.distributions import Laplace, MultivariateNormal
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 import aevb_lib as aevb
 from aevb_lib import log_mean_exp
@@ -47,6 +48,22 @@ def test_bernoulli_is_the_cross_entropy_for_grey_pixels_too(logits, pixels):
     x = torch.tensor(pixels[: len(logits)], dtype=torch.float64)
     truth = (x * torch.sigmoid(a).log() + (1 - x) * torch.sigmoid(-a).log()).sum()
     torch.testing.assert_close(aevb.bernoulli(a).log_prob(x), truth, rtol=1e-9, atol=1e-9)
+
+
+@given(
+    st.lists(st.one_of(st.just(0.0), st.floats(-100, 100, width=32)), min_size=4, max_size=4),
+    st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4),
+)
+def test_bernoulli_in_float32_is_as_exact_as_torchs_own_formula(logits, pixels):
+    a = torch.tensor(logits, requires_grad=True)
+    x = torch.tensor(pixels)
+    ours = aevb.bernoulli(a).log_prob(x)
+    truth = -binary_cross_entropy_with_logits(a.double(), x.double(), reduction="sum")
+    torch.testing.assert_close(
+        ours.double(), truth, rtol=3e-7, atol=2e-6 + 1e-7 * sum(map(abs, logits))
+    )
+    (gradient,) = torch.autograd.grad(ours, a)
+    torch.testing.assert_close(gradient, x - a.sigmoid(), rtol=1e-5, atol=1e-6)
 
 
 def test_bernoulli_sums_to_one_over_all_binary_images():
