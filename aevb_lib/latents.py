@@ -1,13 +1,22 @@
-"""Which codes to look at: grids over the prior, paths between codes, noise around them."""
+"""Which codes to look at, and what they know: grids, paths, noise, densities, class structure."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-__all__ = ["add_noise", "fit_mixture", "interpolate", "prior_grid"]
+__all__ = [
+    "add_noise",
+    "fit_mixture",
+    "interpolate",
+    "linear_accuracy",
+    "neighbor_accuracy",
+    "prior_grid",
+]
 
 
 def prior_grid(
@@ -138,3 +147,84 @@ def fit_mixture(
     )
     weights = Categorical(torch.as_tensor(mixture.weights_, dtype=torch.float32))
     return MixtureSameFamily(weights, components)
+
+
+def neighbor_accuracy(
+    codes: Float[Tensor, "N D"],
+    labels: Int[Tensor, " N"],
+    test_codes: Float[Tensor, "M D"],
+    test_labels: Int[Tensor, " M"],
+    *,
+    neighbors: int = 5,
+) -> float:
+    """Return how often the nearest labeled codes know the class: is it a matter of *where* one is?
+
+    A majority vote among the nearest codes in Euclidean distance. It depends on the units of each
+    dimension, as distances do, and on nothing that is trained.
+
+    Args:
+        codes: Labeled codes, shape ``[N, D]``.
+        labels: Their classes, shape ``[N]``.
+        test_codes: Codes to classify, shape ``[M, D]``.
+        test_labels: Their true classes, shape ``[M]``.
+        neighbors: Codes that vote.
+
+    Returns:
+        The share of test codes whose class the vote gets right.
+
+    Raises:
+        ValueError: If there are fewer labeled codes than voters.
+
+    Example:
+        >>> codes, labels = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 1])
+        >>> neighbor_accuracy(codes, labels, torch.tensor([[4.0]]), torch.tensor([1]), neighbors=1)
+        1.0
+    """
+    from sklearn.neighbors import KNeighborsClassifier  # heavy, and seldom needed
+
+    if not 1 <= neighbors <= len(codes):
+        raise ValueError(f"{neighbors} of {len(codes)} codes cannot vote")
+    classifier = KNeighborsClassifier(neighbors)
+    return _accuracy(classifier, codes, labels, test_codes, test_labels)
+
+
+def linear_accuracy(
+    codes: Float[Tensor, "N D"],
+    labels: Int[Tensor, " N"],
+    test_codes: Float[Tensor, "M D"],
+    test_labels: Int[Tensor, " M"],
+) -> float:
+    """Return how often a linear classifier of the codes knows the class: can planes part classes?
+
+    Multinomial logistic regression on codes whose dimensions were brought to equal spread first
+    (the *linear probe* of Alain and Bengio 2016), so the units of a dimension do not matter.
+
+    Args:
+        codes: Labeled codes to fit the classifier on, shape ``[N, D]``.
+        labels: Their classes, shape ``[N]``.
+        test_codes: Codes to classify, shape ``[M, D]``.
+        test_labels: Their true classes, shape ``[M]``.
+
+    Returns:
+        The share of test codes that the classifier gets right.
+
+    Example:
+        >>> codes, labels = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 1])
+        >>> linear_accuracy(codes, labels, torch.tensor([[4.5]]), torch.tensor([1]))
+        1.0
+    """
+    from sklearn.linear_model import LogisticRegression  # heavy, and seldom needed
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return _accuracy(classifier, codes, labels, test_codes, test_labels)
+
+
+def _accuracy(
+    classifier: Any, codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor
+) -> float:
+    x, y, test_x, test_y = (
+        tensor.detach().cpu().numpy() for tensor in (codes, labels, test_codes, test_labels)
+    )
+    return float(classifier.fit(x, y).score(test_x, test_y))

@@ -6,11 +6,22 @@ itself: lay the same number for real against real images beside it.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Judge", "class_balance", "confidence", "frechet_distance", "precision_recall"]
+__all__ = [
+    "FeatureCloud",
+    "Judge",
+    "SampleQuality",
+    "class_balance",
+    "confidence",
+    "frechet_distance",
+    "precision_recall",
+    "sample_quality",
+]
 
 BATCH_SIZE = 1000
 
@@ -115,14 +126,56 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
     return max(0.0, float(mean_part + covariance_r.trace() + covariance_g.trace() - 2 * cross))
 
 
+class FeatureCloud:
+    """Where images are, in feature space: balls around examples (Kynkäänniemi et al. 2019).
+
+    Each ball reaches from an example to its k-th nearest neighbor among the others, so balls are
+    small where examples are dense.
+
+    Args:
+        features: Features of the examples, one row per image.
+        neighbors: k.
+
+    Raises:
+        ValueError: If there are no more examples than ``neighbors``.
+
+    Example:
+        >>> cloud = FeatureCloud(torch.arange(10.0)[:, None], neighbors=1)
+        >>> cloud.covers(torch.tensor([[4.5], [12.0]]))
+        tensor([ True, False])
+    """
+
+    def __init__(self, features: Float[Tensor, "N F"], *, neighbors: int = 3) -> None:
+        if not 1 <= neighbors < len(features):
+            raise ValueError(
+                f"need at least one neighbor and more than {neighbors} images on each side"
+            )
+        self.features = features
+        # The nearest neighbor of a point in its own cloud is itself, hence one more.
+        self.radii = torch.cat(
+            [
+                torch.cdist(part, features).topk(neighbors + 1, dim=1, largest=False).values[:, -1]
+                for part in features.split(BATCH_SIZE)
+            ]
+        )
+
+    def covers(self, points: Float[Tensor, "M F"]) -> Bool[Tensor, " M"]:
+        """Return which points are inside at least one ball."""
+        _check_widths(self.features, points)
+        inside = [
+            (torch.cdist(part, self.features) <= self.radii).any(1)
+            for part in points.split(BATCH_SIZE)
+        ]
+        return torch.cat(inside)
+
+
 def precision_recall(
     real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"], *, neighbors: int = 3
 ) -> tuple[float, float]:
     """Return the share of generated images that look real, and of real ones that are covered.
 
-    Each cloud is replaced by balls around its points that reach to the k-th nearest neighbor
-    (Kynkäänniemi et al. 2019). *Precision* is the share of generated points inside the real cloud's
-    balls, *recall* the share of real points inside the generated cloud's.
+    *Precision* is the share of generated points inside the real :class:`FeatureCloud`, *recall* the
+    share of real points inside the generated one (Kynkäänniemi et al. 2019).
 
     Args:
         real: Features of real images.
@@ -140,12 +193,9 @@ def precision_recall(
         >>> precision_recall(x, torch.cat([x[:5], x[:5] + 100]), neighbors=1)
         (0.5, 0.6)
     """
-    if not 1 <= neighbors < min(len(real), len(generated)):
-        raise ValueError(
-            f"need at least one neighbor and more than {neighbors} images on each side"
-        )
     _check_widths(real, generated)
-    return _covered(generated, real, neighbors), _covered(real, generated, neighbors)
+    clouds = [FeatureCloud(features, neighbors=neighbors) for features in (real, generated)]
+    return _share(clouds[0].covers(generated)), _share(clouds[1].covers(real))
 
 
 def confidence(probabilities: Float[Tensor, "N K"]) -> float:
@@ -190,6 +240,58 @@ def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
     return round(float(entropy / torch.tensor(num_classes).double().log()), 12)
 
 
+class SampleQuality(NamedTuple):
+    """What a judge says of generated images, beside real ones.
+
+    Attributes:
+        frechet: :func:`frechet_distance` in the judge's features; 0 is best.
+        precision: Share of generated images that look real, see :func:`precision_recall`.
+        recall: Share of real images that the generated ones come close to.
+        confidence: See :func:`confidence`.
+        balance: :func:`class_balance` of the classes that the judge sees.
+    """
+
+    frechet: float
+    precision: float
+    recall: float
+    confidence: float
+    balance: float
+
+
+@torch.no_grad()
+def sample_quality(
+    judge: Judge, real: Float[Tensor, "N P"], generated: Float[Tensor, "M P"]
+) -> SampleQuality:
+    """Return all numbers of this module for generated images.
+
+    Args:
+        judge: A trained judge, :func:`aevb_lib.pretrained.load_judge`.
+        real: Real images that no model was trained on.
+        generated: Generated images, as many as real ones for a fair comparison.
+
+    Returns:
+        Five numbers. For the floor, the best that can be asked for, pass other real images as
+        ``generated``.
+
+    Raises:
+        ValueError: If there are too few images on a side.
+
+    Example:
+        >>> judge = Judge().eval()
+        >>> x = torch.rand(50, 784)
+        >>> sample_quality(judge, x, x).precision
+        1.0
+    """
+    features = [judge.features(images) for images in (real, generated)]
+    probabilities = judge.head(features[1]).softmax(-1)
+    return SampleQuality(
+        frechet_distance(*features),
+        *precision_recall(*features),
+        confidence(probabilities),
+        class_balance(probabilities.argmax(-1)),
+    )
+
+
 def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
@@ -207,14 +309,5 @@ def _check_widths(real: Tensor, generated: Tensor) -> None:
         )
 
 
-def _covered(points: Tensor, cloud: Tensor, neighbors: int) -> float:
-    """Share of points inside at least one ball of the cloud."""
-    # The nearest neighbor of a point in its own cloud is itself, hence one more.
-    radii = torch.cat(
-        [
-            torch.cdist(part, cloud).kthvalue(neighbors + 1, dim=1).values
-            for part in cloud.split(BATCH_SIZE)
-        ]
-    )
-    inside = [(torch.cdist(part, cloud) <= radii).any(1) for part in points.split(BATCH_SIZE)]
-    return float(torch.cat(inside).double().mean())
+def _share(truth: Tensor) -> float:
+    return float(truth.double().mean())

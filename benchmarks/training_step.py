@@ -55,9 +55,24 @@ class PlainVAE(nn.Module):
         return self.fc4(torch.tanh(self.fc3(z))), mu, logvar
 
 
-def plain_step(model: PlainVAE, optimizer: torch.optim.Optimizer, x: Tensor) -> Tensor:
+def with_logits(logits: Tensor, x: Tensor) -> Tensor:
+    """The cross-entropy as it should be written."""
+    return functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+
+
+def with_sigmoid(logits: Tensor, x: Tensor) -> Tensor:
+    """The cross-entropy as the official example of torch writes it."""
+    return functional.binary_cross_entropy(logits.sigmoid(), x, reduction="sum")
+
+
+def plain_step(
+    model: PlainVAE,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    cross_entropy: Callable[[Tensor, Tensor], Tensor] = with_logits,
+) -> Tensor:
     logits, mu, logvar = model(x)
-    bce = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    bce = cross_entropy(logits, x)
     kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
     loss = (bce + kld) / len(x)
     optimizer.zero_grad()
@@ -91,7 +106,12 @@ def tutorial(root: str) -> Step:
     model = PlainVAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     batches = _forever(loader)
-    return lambda: plain_step(model, optimizer, next(batches)[0].view(-1, NUM_PIXELS)).item()
+
+    def step() -> float:
+        x = next(batches)[0].view(-1, NUM_PIXELS)
+        return plain_step(model, optimizer, x, with_sigmoid).item()
+
+    return step
 
 
 def products() -> Step:

@@ -23,7 +23,7 @@ LAYERS = [
     ["models"],
     ["objectives"],
     ["inference", "evaluation", "training", "sample_quality"],
-    ["pretrained"],
+    ["pretrained", "noise"],
     ["experiments"],
     ["plotting", "widgets", "explorer"],
 ]

@@ -5,17 +5,27 @@ its configuration, its history, its final measurements and where it came from. T
 these files. Nothing in them is typed by hand, and ``verify`` trains any of them again.
 """
 
+from aevb_lib.experiments.codes import measure_codes
 from aevb_lib.experiments.recording import record, run_study, verify
 from aevb_lib.experiments.studies import STUDIES, Result, Run, load_result
-from aevb_lib.experiments.tables import latent_dimension_table
+from aevb_lib.experiments.tables import (
+    group_results,
+    latent_dimension_table,
+    mean_and_spread,
+    recorded_band,
+)
 
 __all__ = [
     "STUDIES",
     "Result",
     "Run",
+    "group_results",
     "latent_dimension_table",
     "load_result",
+    "mean_and_spread",
+    "measure_codes",
     "record",
+    "recorded_band",
     "run_study",
     "verify",
 ]

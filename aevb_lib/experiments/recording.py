@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from aevb_lib.evaluation import (
     mean_reconstruction,
     reconstruction_error,
 )
+from aevb_lib.experiments.codes import measure_codes, trained_run
 from aevb_lib.experiments.provenance import provenance, write_atomically
 from aevb_lib.experiments.studies import (
     SEEDS,
@@ -39,6 +41,7 @@ __all__ = ["record", "run_study", "verify"]
 
 # Training images on which the model is evaluated, for the gap between images seen and unseen.
 NUM_SEEN = 10_000
+SHARES = ("recall", "precision", "accuracy")
 
 
 def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Result:
@@ -62,12 +65,7 @@ def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Resu
     if path.exists():
         return read_result(run, folder)
     torch.set_num_threads(1)  # two processes of one thread beat one process of two
-    model, history, test = _train(run, run.epochs, device)
-    if history.interrupted:
-        raise KeyboardInterrupt
-    origin = provenance(history.last.seconds, device)
-    result = Result(run, history, _final(run, model, test), origin)
-    save_weights(model, run.model, run.latent_dim, folder=weights_folder(run, folder))
+    result = (_measured if run.study == "codes" else _trained)(run, folder, device)
     write_atomically(path, result.to_json())
     return result
 
@@ -106,26 +104,53 @@ def run_study(
 
 
 def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
-    """Train a recorded run again, and return how far it is from the record.
+    """Do a recorded run again, and return how far it is from the record.
 
     Args:
         result: The record.
-        epochs: How many epochs to do again.
+        epochs: How many epochs to train again. A measurement of codes has none: it is done again as
+            a whole, from the weights that are here.
         device: Where to compute. Another kind of device draws other noise, so a difference of a
             nat is natural there; on the same kind it is rounding.
 
     Returns:
-        The largest absolute difference of the test log-likelihood over these epochs, in nats.
+        The largest absolute difference of the test log-likelihood over these epochs, in nats; of
+        codes, the largest difference of any measured share.
 
     Raises:
         ValueError: If that many epochs are not recorded.
     """
+    if result.run.study == "codes":
+        again = _measured(result.run, None, device).final
+        return max(abs(a - b) for a, b in zip(_shares(again), _shares(result.final), strict=True))
     if not 1 <= epochs <= len(result.history):
         raise ValueError(f"cannot verify {epochs} epochs: {len(result.history)} are recorded")
     _, history, _ = _train(result.run, epochs, device)
     recorded = result.history["log_likelihood"][:epochs]
-    again = history["log_likelihood"]
-    return max(abs(a - b) for a, b in zip(again, recorded, strict=True))
+    return max(abs(a - b) for a, b in zip(history["log_likelihood"], recorded, strict=True))
+
+
+def _trained(run: Run, folder: Path | None, device: str) -> Result:
+    """Train a model, keep its weights, and return what happened."""
+    model, history, test = _train(run, run.epochs, device)
+    if history.interrupted:
+        raise KeyboardInterrupt
+    result = Result(
+        run, history, _final(run, model, test), provenance(history.last.seconds, device)
+    )
+    save_weights(model, run.model, run.latent_dim, folder=weights_folder(run, folder))
+    return result
+
+
+def _measured(run: Run, folder: Path | None, device: str) -> Result:
+    """Measure the codes of a model; train it first if it was recorded on another machine."""
+    started = time.perf_counter()
+    try:
+        final = measure_codes(run, folder)
+    except FileNotFoundError:
+        _trained(trained_run(run), folder, device)
+        final = measure_codes(run, folder)
+    return Result(run, History(), final, provenance(time.perf_counter() - started, device))
 
 
 def _train(run: Run, epochs: int, device: str) -> tuple[VAE | Autoencoder, History, ImageSet]:
@@ -165,3 +190,10 @@ def _final(run: Run, model: VAE | Autoencoder, test: ImageSet) -> dict[str, Any]
             )
             final["importance_log_likelihood"] = float(values.double().mean())
     return final
+
+
+def _shares(final: dict[str, Any]) -> list[float]:
+    """All measurements of codes that are shares of images, in a fixed order."""
+    generated = [made[name] for made in final["generation"].values() for name in SHARES[:2]]
+    disturbed = [v for curve in final["noise"].values() for name in SHARES[1:] for v in curve[name]]
+    return [*final["classes"].values(), *generated, *disturbed]

@@ -72,8 +72,10 @@ class Result:
             ``active_units`` and ``point_log_likelihood`` (at the mean code). The first four names
             with ``seen_`` in front: on the first 10,000 training images. With ``train_``: averaged
             over the epoch's steps. An autoencoder has only ``log_likelihood``, at its code.
+            The study ``codes`` trains nothing, so there it is empty.
         final: Measured once, at the end, on test images: ``reconstruction_error``,
-            ``kl_per_dimension``, and ``importance_log_likelihood`` if asked for.
+            ``kl_per_dimension``, and ``importance_log_likelihood`` if asked for. In the study
+            ``codes``: what :func:`aevb_lib.experiments.measure_codes` returns.
         provenance: Versions, commit, hardware, date, seconds in all.
     """
 
@@ -107,6 +109,12 @@ STUDIES: dict[str, tuple[Run, ...]] = {
         Run("regimes", "vae", 20, seed, regime, num_importance_samples=5000)
         for seed in SEEDS
         for regime in ("static", "dynamic")
+    ),
+    "codes": tuple(
+        Run("codes", model, latent_dim, seed)
+        for seed in SEEDS
+        for latent_dim in LATENT_DIMS
+        for model in ("vae", "autoencoder")
     ),
 }
 

@@ -1,13 +1,62 @@
-"""Recorded results as tables, so that no number in a page is typed by hand."""
+"""Recorded results over seeds: grouped, as bands, as tables; no number is typed by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
 
 from aevb_lib.experiments.studies import Result
 
-__all__ = ["latent_dimension_table", "mean_and_spread"]
+__all__ = ["group_results", "latent_dimension_table", "mean_and_spread", "recorded_band"]
+
+
+def group_results(results: Iterable[Result]) -> dict[tuple[str, int], list[Result]]:
+    """Return recorded results by model and latent dimension; in each list, one per seed.
+
+    Args:
+        results: What :func:`aevb_lib.experiments.load_result` returned.
+
+    Example:
+        >>> from aevb_lib.experiments import load_result
+        >>> groups = group_results(load_result("latent-dimension"))
+        >>> groups["vae", 20][0].run.name
+        'vae-grey-d020-seed0'
+    """
+    groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.run.model, result.run.latent_dim].append(result)
+    return dict(groups)
+
+
+def recorded_band(
+    results: Sequence[Result], metric: str = "elbo", *, epoch: int = 1
+) -> tuple[float, float]:
+    """Return where a new run of the same kind has to land: four standard deviations around.
+
+    Args:
+        results: Runs that differ in their seed only.
+        metric: Column of their histories.
+        epoch: After which epoch.
+
+    Returns:
+        The mean over seeds minus and plus four standard deviations.
+
+    Raises:
+        ValueError: If there are fewer than three runs, or one is shorter than that.
+
+    Example:
+        >>> from aevb_lib.experiments import load_result
+        >>> groups = group_results(load_result("latent-dimension"))
+        >>> low, high = recorded_band(groups["vae", 20], epoch=1)
+        >>> -128 < low < high < -123
+        True
+    """
+    if len(results) < 3 or not 1 <= epoch <= min(len(result.history) for result in results):
+        raise ValueError(f"no band at epoch {epoch} from {len(results)} runs: three are the least")
+    values = [result.history[metric][epoch - 1] for result in results]
+    width = 4 * stdev(values)
+    return mean(values) - width, mean(values) + width
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:

@@ -1,0 +1,94 @@
+"""How robust a code is: images decoded from disturbed codes, seen by a judge, pixel by pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aevb_lib.data import ImageSet
+from aevb_lib.latents import add_noise
+from aevb_lib.sample_quality import FeatureCloud, Judge, confidence
+from aevb_lib.types import Codec
+
+__all__ = ["NoiseCurve", "noise_curve"]
+
+
+class NoiseCurve(NamedTuple):
+    """What is left of images when their codes are disturbed; each list has one number per scale.
+
+    Attributes:
+        scales: How much noise.
+        accuracy: Share of decoded images that the judge still takes for the original's digit.
+        precision: Share of decoded images that look like *some* real digit, see
+            :class:`aevb_lib.sample_quality.FeatureCloud`.
+        confidence: The judge's average confidence, whatever it sees.
+        squared_error: Mean squared difference from the original image, per pixel.
+    """
+
+    scales: list[float]
+    accuracy: list[float]
+    precision: list[float]
+    confidence: list[float]
+    squared_error: list[float]
+
+
+@torch.no_grad()
+def noise_curve(
+    codec: Codec,
+    data: ImageSet,
+    judge: Judge,
+    cloud: FeatureCloud,
+    scales: Sequence[float],
+    *,
+    unit: float | Float[Tensor, " D"] = 1.0,
+    seed: int = 0,
+) -> NoiseCurve:
+    r"""Disturb codes, decode them and measure: :math:`z + s\,u \odot \epsilon`, normal noise.
+
+    The unit u decides what is compared. With 1, every model is disturbed by the same noise, however
+    large its codes are. With ``codes.std(0)``, each dimension of each model is disturbed in
+    proportion to its own spread.
+
+    Args:
+        codec: Anything with ``encode`` and ``decode``.
+        data: Labeled images, on the codec's device.
+        judge: A trained judge, in evaluation mode.
+        cloud: Judge's features of real images.
+        scales: Values of s.
+        unit: Standard deviation u of the noise at s = 1.
+        seed: Of the noise. The same noise is scaled for all s, so the curve is smooth in s.
+
+    Returns:
+        The curve.
+
+    Raises:
+        ValueError: If there are no scales, or one is negative.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.Autoencoder(aevb.MLP(784, 2), aevb.BernoulliMLP(2, 784))
+        >>> data = aevb.ImageSet(torch.rand(20, 784), torch.zeros(20, dtype=torch.int64))
+        >>> judge = Judge().eval()
+        >>> cloud = FeatureCloud(judge.features(data.images))
+        >>> len(noise_curve(model, data, judge, cloud, [0.0, 1.0]).accuracy)
+        2
+    """
+    if not scales or min(scales) < 0:
+        raise ValueError(f"scales of noise are numbers from 0, at least one, got {list(scales)}")
+    codes = codec.encode(data.images)
+    curve = NoiseCurve(list(scales), [], [], [], [])
+    for scale in scales:
+        generator = torch.Generator().manual_seed(seed)
+        images = codec.decode(add_noise(codes, scale * unit, generator=generator))
+        features = judge.features(images)
+        probabilities = judge.head(features).softmax(-1)
+        correct = probabilities.argmax(-1) == data.labels
+        curve.accuracy.append(float(correct.double().mean()))
+        curve.precision.append(float(cloud.covers(features).double().mean()))
+        curve.confidence.append(confidence(probabilities))
+        curve.squared_error.append(float((images - data.images).square().double().mean()))
+    return curve
