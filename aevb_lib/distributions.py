@@ -159,5 +159,5 @@ class BernoulliPixels(Independent):
     def log_prob(self, value: Tensor) -> Tensor:
         logits = self.base_dist.logits
         size = logits.abs()
-        log_prob: Tensor = ((value - 0.5) * logits - 0.5 * size + size.sigmoid().log()).sum(-1)
-        return log_prob
+        log_prob = torch.addcmul(size.sigmoid().log(), value - 0.5, logits).sub(size, alpha=0.5)
+        return log_prob.sum(-1)
