@@ -173,7 +173,8 @@ def neighbor_accuracy(
         The share of test codes whose class the vote gets right.
 
     Raises:
-        ValueError: If there are fewer labeled codes than voters.
+        ValueError: If there are fewer labeled codes than voters, no code to classify, lengths or
+            dimensions that do not fit, or a code that is not a finite number.
 
     Example:
         >>> codes, labels = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 1])
@@ -183,7 +184,10 @@ def neighbor_accuracy(
     from sklearn.neighbors import KNeighborsClassifier  # heavy, and seldom needed
 
     if not 1 <= neighbors <= len(codes):
-        raise ValueError(f"{neighbors} of {len(codes)} codes cannot vote")
+        raise ValueError(
+            f"{neighbors} of {len(codes)} codes cannot vote: "
+            "give more labeled codes, or another number of neighbors"
+        )
     classifier = KNeighborsClassifier(neighbors)
     return _accuracy(classifier, codes, labels, test_codes, test_labels)
 
@@ -208,6 +212,10 @@ def linear_accuracy(
     Returns:
         The share of test codes that the classifier gets right.
 
+    Raises:
+        ValueError: If the labels name one class only, there is no code to classify, lengths or
+            dimensions do not fit, or a code is not a finite number.
+
     Example:
         >>> codes, labels = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 1])
         >>> linear_accuracy(codes, labels, torch.tensor([[4.5]]), torch.tensor([1]))
@@ -217,6 +225,11 @@ def linear_accuracy(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if len(labels.unique()) < 2:
+        raise ValueError(
+            "planes part classes, so labels of at least two classes are needed: give codes of more "
+            "images, and see that they are not sorted by class"
+        )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return _accuracy(classifier, codes, labels, test_codes, test_labels)
 
@@ -224,6 +237,19 @@ def linear_accuracy(
 def _accuracy(
     classifier: Any, codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor
 ) -> float:
+    for name, points, classes in (("", codes, labels), ("test_", test_codes, test_labels)):
+        if not len(points) == len(classes) > 0:
+            raise ValueError(
+                f"{name}codes and {name}labels must be of the same images, at least one, but there "
+                f"are {len(points)} and {len(classes)}"
+            )
+        if not points.isfinite().all():
+            raise ValueError(f"{name}codes must be finite numbers: look for nan in the images")
+    if codes.shape[1:] != test_codes.shape[1:]:
+        raise ValueError(
+            f"codes and test_codes must come from the same model, but have shapes "
+            f"{list(codes.shape)} and {list(test_codes.shape)}"
+        )
     x, y, test_x, test_y = (
         tensor.detach().cpu().numpy() for tensor in (codes, labels, test_codes, test_labels)
     )

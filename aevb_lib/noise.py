@@ -66,7 +66,9 @@ def noise_curve(
         The curve.
 
     Raises:
-        ValueError: If there are no scales, or one is negative.
+        ValueError: If there are no scales, one is negative or not finite, or an image has no
+            label.
+        RuntimeError: If the judge is in training mode.
 
     Example:
         >>> import aevb_lib as aevb
@@ -77,8 +79,13 @@ def noise_curve(
         >>> len(noise_curve(model, data, judge, cloud, [0.0, 1.0]).accuracy)
         2
     """
-    if not scales or min(scales) < 0:
+    if not scales or not all(0 <= scale < float("inf") for scale in scales):
         raise ValueError(f"scales of noise are numbers from 0, at least one, got {list(scales)}")
+    if data.labels.min() < 0:
+        raise ValueError(
+            "the judge's answers are compared with labels, but some images have none: "
+            "make the data with ImageSet(images, labels)"
+        )
     codes = codec.encode(data.images)
     curve = NoiseCurve(list(scales), [], [], [], [])
     for scale in scales:

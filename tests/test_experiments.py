@@ -10,6 +10,7 @@ from pathlib import Path
 import joblib
 import pytest
 import torch
+from oracles import assert_same_mean
 
 import aevb_lib as aevb
 from aevb_lib import experiments
@@ -17,6 +18,7 @@ from aevb_lib.experiments import (
     STUDIES,
     Result,
     Run,
+    codes,
     latent_dimension_table,
     load_result,
     record,
@@ -27,7 +29,10 @@ from aevb_lib.experiments import (
 )
 from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.tables import mean_and_spread
-from aevb_lib.pretrained import load_pretrained
+from aevb_lib.latents import neighbor_accuracy
+from aevb_lib.noise import NoiseCurve, noise_curve
+from aevb_lib.pretrained import load_judge, load_pretrained
+from aevb_lib.sample_quality import FeatureCloud, SampleQuality
 
 TINY = tuple(
     Run("tiny", model, latent_dim, seed, hidden_dim=8, epochs=2, batch_size=20)
@@ -59,6 +64,13 @@ def tiny(monkeypatch):
     return calls
 
 
+@pytest.fixture
+def in_folder(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "files", lambda _: tmp_path)
+    monkeypatch.setattr("aevb_lib.pretrained.files", lambda _: tmp_path)
+    return tmp_path / "assets"
+
+
 def files_in(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -83,7 +95,7 @@ def test_no_record_is_an_orphan():
 
 
 def test_shipped_records_are_what_the_code_would_run():
-    for study in {study for study, _ in SHIPPED}:
+    for study in {study for study, _ in SHIPPED} - {"codes"}:
         for result in load_result(study):  # raises where a configuration differs
             run, history = result.run, result.history
             assert not history.interrupted
@@ -98,6 +110,64 @@ def test_shipped_records_are_what_the_code_would_run():
                 kl = result.final["kl_per_dimension"]
                 assert len(kl) == run.latent_dim
                 assert sum(kl) == pytest.approx(last["kl"], abs=0.01)
+
+
+codes_ship = pytest.mark.skipif(
+    "codes" not in {study for study, _ in SHIPPED}, reason="no codes are recorded yet"
+)
+
+
+@codes_ship
+def test_shipped_codes_are_what_the_code_would_measure():
+    for result in load_result("codes"):
+        name, final = result.run.name, result.final
+        assert len(result.history) == 0, "nothing is trained"
+        assert result.provenance["hardware"]
+        assert Result.from_json(result.to_json()) == result
+        assert final["settings"] == codes.CODE_SETTINGS, f"{name}: record it again"
+        assert set(final) == {"settings", "classes", "generation", "noise"}
+        assert set(final["classes"]) == {"neighbors", "linear"}
+        assert set(final["generation"]) == {"random", "prior", "normal", "mixture"}
+        assert all(0 <= share <= 1 for share in recording._shares(final)), name
+        assert min(final["classes"].values()) > 0.2, "ten classes: chance is a tenth"
+        for made in final["generation"].values():
+            assert set(made) == set(SampleQuality._fields)
+            assert made["frechet"] > 0
+            assert 0.1 < made["confidence"] <= 1 and 0 <= made["balance"] <= 1
+        assert set(final["noise"]) == {"own", "absolute"}
+        for unit, curve in final["noise"].items():
+            assert curve["scales"] == codes.CODE_SETTINGS[f"{unit}_scales"]
+            assert set(curve) == set(NoiseCurve._fields)
+            assert {len(column) for column in curve.values()} == {len(curve["scales"])}
+            assert all(0.1 < value <= 1 for value in curve["confidence"])
+            assert 0 < curve["squared_error"][0] < curve["squared_error"][-1] < 1
+            assert curve["accuracy"][0] > curve["accuracy"][-1]
+        # Without noise, the unit of the noise is nothing.
+        first = [[curve[field][0] for field in curve] for curve in final["noise"].values()]
+        assert first[0] == first[1], name
+
+
+@codes_ship
+@pytest.mark.parametrize("kind", ["vae", "autoencoder"])
+def test_shipped_codes_are_those_of_the_shipped_weights(kind):
+    """A part of two records, measured again: whoever changes a number there is found out."""
+    run = next(run for run in STUDIES["codes"] if (run.model, run.latent_dim) == (kind, 2))
+    final = studies.read_result(run).final
+    model, judge = load_pretrained(kind, 2), load_judge()
+    train, test = aevb.load_mnist()
+    train = train.take(codes.CODE_SETTINGS["labeled"])
+    with torch.no_grad():
+        known, asked = model.encode(train.images), model.encode(test.images)
+    neighbors = neighbor_accuracy(known, train.labels, asked, test.labels)
+    assert neighbors == pytest.approx(final["classes"]["neighbors"], abs=0.002)
+    every = codes.CODE_SETTINGS["every"]
+    disturbed = aevb.ImageSet(test.images[::every], test.labels[::every])
+    cloud = FeatureCloud(judge.features(test.images[1:10]))  # its precision is not compared
+    recorded = final["noise"]["own"]
+    curve = noise_curve(model, disturbed, judge, cloud, [0.0, 1.0], unit=known.std(0))
+    for column in ("accuracy", "confidence", "squared_error"):
+        expected = [recorded[column][recorded["scales"].index(scale)] for scale in curve.scales]
+        assert getattr(curve, column) == pytest.approx(expected, abs=0.002), column
 
 
 # --- recording -----------------------------------------------------------------------------------
@@ -245,14 +315,183 @@ def test_a_forged_record_is_found(tiny, tmp_path):
     assert verify(forged) == pytest.approx(5.0, abs=1e-3)
 
 
-# --- command line --------------------------------------------------------------------------------
+# --- what codes know, make and withstand ---------------------------------------------------------
+
+CODES = tuple(replace(run, study="codes") for run in TINY)
 
 
 @pytest.fixture
-def in_folder(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(studies, "files", lambda _: tmp_path)
-    monkeypatch.setattr("aevb_lib.pretrained.files", lambda _: tmp_path)
-    return tmp_path / "assets"
+def tiny_codes(tiny, monkeypatch):
+    """The study of codes on eighty labeled images; what is loaded for a training is counted."""
+
+    def load(root=None, *, regime="grey"):
+        images = torch.rand(80, 784, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(80) % 10
+        return aevb.ImageSet(images[:60], labels[:60]), aevb.ImageSet(images[60:], labels[60:])
+
+    judge = load_judge()  # now: some tests have their own folder of weights
+    monkeypatch.setattr(codes, "load_judge", lambda: judge)
+    monkeypatch.setattr(codes, "load_mnist", load)
+    monkeypatch.setitem(STUDIES, "codes", CODES)
+    small = {"generated": 20, "components": 2, "own_scales": [0.0, 1.0], "absolute_scales": [0.0]}
+    for name, value in small.items():
+        monkeypatch.setitem(codes.CODE_SETTINGS, name, value)
+    return tiny
+
+
+@pytest.mark.parametrize("run", CODES[:2], ids=lambda run: run.name)
+def test_codes_are_measured_once_their_model_is_trained(tiny_codes, tmp_path, run):
+    with pytest.raises(FileNotFoundError, match="no weights"):
+        codes.measure_codes(run, tmp_path)
+    result = record(run, tmp_path)
+    assert tiny_codes == ["grey"], "trained once"
+    weights = f"weights/{run.model}-d002.safetensors"
+    assert sorted(files_in(tmp_path)) == [f"codes/{run.name}.json", weights]
+    assert result.run == run
+    assert len(result.history) == 0
+    assert studies.read_result(run, tmp_path) == Result.from_json(result.to_json()) == result
+    assert result.final["settings"] == codes.CODE_SETTINGS
+    assert set(result.final["generation"]) == {"random", "prior", "normal", "mixture"}
+    assert result.final["noise"]["own"]["scales"] == [0.0, 1.0]
+    assert len(recording._shares(result.final)) == 2 + 4 * 2 + 2 * (2 + 1)
+
+
+def test_codes_are_of_the_model_that_was_trained(tiny_codes, tmp_path):
+    """Where the weights are, nothing is trained; the codes are measured of those and no others."""
+    run = CODES[4]
+    trained = codes.trained_run(run)
+    assert replace(trained, study="codes") == run
+    record(trained, tmp_path)
+    tiny_codes.clear()
+    first = record(run, tmp_path)
+    assert tiny_codes == []
+    model = load_pretrained(
+        run.model, run.latent_dim, hidden_dim=8, folder=studies.weights_folder(trained, tmp_path)
+    )
+    train, test = codes.load_mnist()
+    with torch.no_grad():
+        known, asked = model.encode(train.images), model.encode(test.images)
+        disturbed = model.decode(asked[::5])
+    value = neighbor_accuracy(known, train.labels, asked, test.labels)
+    assert first.final["classes"]["neighbors"] == value
+    error = float((disturbed - test.images[::5]).square().double().mean())
+    assert first.final["noise"]["own"]["squared_error"][0] == error
+
+
+def test_nothing_is_trained_where_only_the_judge_is_missing(tiny_codes, tmp_path, monkeypatch):
+    """It would write over the weights that are there, and fail all the same."""
+
+    def missing():
+        raise FileNotFoundError("no weights 'judge.safetensors'")
+
+    record(codes.trained_run(CODES[0]), tmp_path)
+    before = files_in(tmp_path)
+    tiny_codes.clear()
+    monkeypatch.setattr(codes, "load_judge", missing)
+    with pytest.raises(FileNotFoundError, match="judge"):
+        record(CODES[0], tmp_path)
+    assert tiny_codes == []
+    assert files_in(tmp_path) == before
+
+
+def test_a_study_of_codes_can_be_resumed(tiny_codes, tmp_path):
+    assert {r.run.seed for r in run_study("codes", tmp_path, seeds=[1])} == {1}
+    before = files_in(tmp_path)
+    assert len(list(run_study("codes", tmp_path))) == 4
+    assert before.items() <= files_in(tmp_path).items(), "a finished run was touched"
+    assert list(run_study("codes", tmp_path)) == []
+
+
+def test_the_same_weights_give_the_same_codes(tiny_codes, tmp_path):
+    first = record(CODES[0], tmp_path)
+    (tmp_path / "codes" / f"{CODES[0].name}.json").unlink()
+    torch.manual_seed(99)
+    again = record(CODES[0], tmp_path)
+    assert again.final == first.final
+    assert tiny_codes == ["grey"], "the second time from the weights"
+
+
+def test_images_are_made_as_they_are_said_to_be(monkeypatch):
+    """Random, prior, normal, mixture: by the moments of the codes that are decoded."""
+
+    class Same(torch.nn.Module):
+        in_dim = 3
+
+        def forward(self, z):
+            return aevb.diagonal_normal(z, torch.ones_like(z))
+
+    monkeypatch.setitem(codes.CODE_SETTINGS, "generated", 20_000)
+    monkeypatch.setitem(codes.CODE_SETTINGS, "components", 2)
+    torch.manual_seed(0)
+    sides = torch.where(torch.rand(2000, 1) < 0.25, -8.0, 8.0)
+    given = torch.randn(2000, 3) * torch.tensor([0.5, 1.0, 2.0]) + sides
+    made = codes._generate(aevb.Autoencoder(torch.nn.Identity(), Same()), given, 0)
+    for way, variance in (("prior", 1.0), ("random", 1 + 1 / 3)):
+        assert_same_mean(made[way], 0.0)
+        assert_same_mean(made[way].square(), variance)
+    for way in ("normal", "mixture"):
+        assert_same_mean(made[way], given.mean(0))
+        covariance = torch.cov(given.T, correction=0)
+        torch.testing.assert_close(torch.cov(made[way].T), covariance, rtol=0.05, atol=0.3)
+    between = {way: float((z.mean(1).abs() < 4).double().mean()) for way, z in made.items()}
+    assert between["normal"] > 0.2, "one normal fills the gap between the two clouds"
+    assert between["mixture"] < 0.01
+
+
+def test_random_codes_have_the_moments_of_their_definition():
+    """Normal means and uniform deviations: 0, and 1 + 1/3; a fourth moment no normal has."""
+    torch.manual_seed(0)
+    z = codes.random_codes(50_000, 3)
+    assert z.shape == (50_000, 3)
+    assert_same_mean(z, 0.0)
+    assert_same_mean(z.square(), 4 / 3)
+    assert_same_mean(z[:, :1] * z[:, 1:], 0.0)
+    # Given the deviation z is N(0, 1 + s²), so E z⁴ = 3 E (1 + s²)² = 3 (1 + 2/3 + 1/5).
+    assert_same_mean(z**4, 3 * (1 + 2 / 3 + 1 / 5))
+
+
+@pytest.mark.parametrize(
+    ("path", "difference"),
+    [
+        (("classes", "neighbors"), 0.25),
+        (("generation", "prior", "recall"), 0.25),
+        (("noise", "own", "accuracy", 1), 0.25),
+        (("noise", "absolute", "precision", 0), 0.25),
+    ],
+    ids=lambda path: ".".join(map(str, path)) if isinstance(path, tuple) else None,
+)
+def test_forged_codes_are_found(tiny_codes, in_folder, path, difference):
+    result = Result.from_json(record(CODES[0]).to_json())
+    assert verify(result) == 0.0
+    *way, last = path
+    place = result.final
+    for key in way:
+        place = place[key]
+    place[last] += difference
+    assert verify(result) == pytest.approx(difference)
+
+
+def test_codes_measured_in_another_way_are_an_error(tiny_codes, in_folder, monkeypatch):
+    result = record(CODES[0])
+    other = replace(result, final={**result.final, "settings": {"labeled": 7}})
+    with pytest.raises(ValueError, match=r"other settings.*remove the file"):
+        verify(other)
+
+
+def test_the_command_line_finds_forged_codes(tiny_codes, in_folder, capsys):
+    """A share is off by two hundredths: less than one, but not within tolerance."""
+    assert main(["run", "codes", "--seeds", "0"]) == 0
+    assert main(["verify", "codes"]) == 0
+    assert "0.0000 of the images from the record" in capsys.readouterr().out
+    path = in_folder / "studies" / "codes" / f"{CODES[0].name}.json"
+    content = json.loads(path.read_text())
+    content["final"]["classes"]["linear"] += 0.02
+    path.write_text(json.dumps(content))
+    assert main(["verify", "codes"]) == 1
+    assert main(["verify", "codes", "--tolerance", "0.05"]) == 0
+
+
+# --- command line --------------------------------------------------------------------------------
 
 
 def test_the_command_line_end_to_end(in_folder, capsys):

@@ -1,5 +1,6 @@
 """Which codes are looked at: positions known in closed form."""
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +8,14 @@ from hypothesis import strategies as st
 from oracles import assert_same_mean
 from torch.distributions import MultivariateNormal, Normal
 
-from aevb_lib.latents import add_noise, fit_mixture, interpolate, prior_grid
+from aevb_lib.latents import (
+    add_noise,
+    fit_mixture,
+    interpolate,
+    linear_accuracy,
+    neighbor_accuracy,
+    prior_grid,
+)
 
 
 @given(size=st.integers(2, 25), coverage=st.floats(0.01, 0.999))
@@ -167,3 +175,130 @@ def test_a_flat_cloud_of_codes_can_be_fitted():
 def test_impossible_mixtures(codes, message):
     with pytest.raises(ValueError, match=message):
         fit_mixture(codes, 3)
+
+
+# --- what codes know -----------------------------------------------------------------------------
+
+both = pytest.mark.parametrize("accuracy", [neighbor_accuracy, linear_accuracy])
+
+
+def clouds(centers, n=200, scale=0.3, seed=0):
+    """Codes around centers, taking turns, and the number of each one's center."""
+    noise = torch.randn(n, len(centers[0]), generator=torch.Generator().manual_seed(seed))
+    labels = torch.arange(n) % len(centers)
+    return torch.tensor(centers)[labels] + scale * noise, labels
+
+
+def known_and_asked(centers, **options):
+    return (*clouds(centers, seed=0, **options), *clouds(centers, seed=1, **options))
+
+
+def naive_vote(codes, labels, points, neighbors):
+    """The definition, one distance at a time; of equal votes the smaller class wins."""
+    answers = []
+    for point in points:
+        order = (codes - point).square().sum(1).argsort()[:neighbors]
+        answers.append(int(labels[order].bincount().argmax()))
+    return torch.tensor(answers)
+
+
+@both
+def test_classes_apart(accuracy):
+    assert accuracy(*known_and_asked([[-3.0, 0.0], [3.0, 0.0], [0.0, 5.0]])) == 1.0
+
+
+@both
+def test_classes_in_one_place(accuracy):
+    """A coin: 1000 answers are half right, within four standard errors."""
+    data = known_and_asked([[0.0, 0.0], [0.0, 0.0]], n=1000)
+    assert accuracy(*data) == pytest.approx(0.5, abs=4 * (0.25 / 1000) ** 0.5)
+
+
+@both
+def test_overlapping_normals_are_told_apart_as_well_as_can_be(accuracy):
+    """Means 2 apart at spread 1: no classifier beats Phi(1); the linear one comes close to it."""
+    best = float(Normal(0.0, 1.0).cdf(torch.tensor(1.0)))
+    value = accuracy(*known_and_asked([[-1.0], [1.0]], n=4000, scale=1.0))
+    error = 4 * (best * (1 - best) / 4000) ** 0.5
+    assert value < best + error
+    if accuracy is linear_accuracy:
+        assert value == pytest.approx(best, abs=error)
+
+
+def test_neighbors_know_what_no_plane_can_part():
+    codes, labels, *asked = known_and_asked([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]])
+    xor = (codes, labels % 2, asked[0], asked[1] % 2)
+    assert neighbor_accuracy(*xor) == 1.0
+    assert linear_accuracy(*xor) < 0.8  # at best three corners of four, and here about two
+
+
+@pytest.mark.parametrize("neighbors", [1, 2, 5])
+def test_neighbors_vote(neighbors):
+    codes, labels, asked, truth = known_and_asked([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.5]], n=150)
+    right = naive_vote(codes, labels, asked, neighbors) == truth
+    assert 0.4 < right.double().mean() < 0.99, "a test that says something"
+    value = neighbor_accuracy(codes, labels, asked, truth, neighbors=neighbors)
+    assert value == pytest.approx(float(right.double().mean()))
+
+
+def test_units_matter_to_neighbors_and_not_to_planes():
+    """The first dimension knows the class, the second is noise: in millimeters or in miles."""
+    codes, labels, asked, truth = known_and_asked([[-1.0, 0.0], [1.0, 0.0]], n=600)
+    units = torch.tensor([1.0, 1e4])
+    changed = (codes * units, labels, asked * units, truth)
+    assert neighbor_accuracy(codes, labels, asked, truth) > 0.99
+    assert neighbor_accuracy(*changed) == pytest.approx(0.5, abs=0.1)
+    assert linear_accuracy(codes, labels, asked, truth) > 0.99
+    assert linear_accuracy(*changed) == linear_accuracy(codes, labels, asked, truth)
+
+
+@both
+def test_order_and_names_of_classes_do_not_matter(accuracy):
+    codes, labels, asked, truth = known_and_asked([[-0.3, 0.0], [0.3, 0.0]], n=300)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    renamed = accuracy(codes[order], 7 + 2 * labels[order], asked, 7 + 2 * truth)
+    assert renamed == pytest.approx(accuracy(codes, labels, asked, truth), abs=0.01)
+
+
+@both
+def test_only_what_is_true_counts_as_right(accuracy):
+    codes, labels, asked, truth = known_and_asked([[-3.0], [3.0]])
+    truth = truth.clone()
+    truth[:50] = 1 - truth[:50]
+    assert accuracy(codes, labels, asked, truth) == 0.75
+
+
+@pytest.fixture
+def as_for_readers():
+    """Without the shape checks that only the tests have, which would answer first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@both
+@pytest.mark.usefixtures("as_for_readers")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y, u, v: (x, y[:-1], u, v), "codes and labels .* are 20 and 19"),
+        (lambda x, y, u, v: (x, y, u[:-1], v), "test_codes and test_labels .* are 19 and 20"),
+        (lambda x, y, u, v: (x, y, u[:0], v[:0]), "at least one, but there are 0 and 0"),
+        (lambda x, y, u, v: (x, y, u[:, :1], v), r"the same model.*\[20, 2\] and \[20, 1\]"),
+        (lambda x, y, u, v: (x / 0, y, u, v), "^codes must be finite numbers: look for nan"),
+        (lambda x, y, u, v: (x, y, u * torch.nan, v), "test_codes must be finite numbers"),
+    ],
+)
+def test_impossible_questions(accuracy, change, message):
+    with pytest.raises(ValueError, match=message):
+        accuracy(*change(*known_and_asked([[-3.0, 0.0], [3.0, 0.0]], n=20)))
+
+
+def test_too_few_codes_and_too_few_classes():
+    x, y, u, v = known_and_asked([[-3.0], [3.0]], n=20)
+    for neighbors, count in ((5, 4), (0, 20)):
+        with pytest.raises(ValueError, match=f"{neighbors} of {count} codes cannot vote: give"):
+            neighbor_accuracy(x[:count], y[:count], u, v, neighbors=neighbors)
+    with pytest.raises(ValueError, match=r"at least two classes.*codes of more images"):
+        linear_accuracy(x, torch.zeros_like(y), u, v)
+    assert neighbor_accuracy(x, torch.zeros_like(y), u, v) == 0.5  # a vote needs no second class

@@ -2,12 +2,18 @@
 
 import math
 
+import jaxtyping
 import pytest
 import torch
+from torch import nn
 
+import aevb_lib as aevb
 from aevb_lib import sample_quality
+from aevb_lib.pretrained import load_judge
 from aevb_lib.sample_quality import (
+    FeatureCloud,
     Judge,
+    SampleQuality,
     class_balance,
     confidence,
     frechet_distance,
@@ -118,6 +124,48 @@ def test_many_points_are_worked_off_in_parts(monkeypatch):
     assert precision_recall(real, generated) == whole
 
 
+def naive_cover(features, points, neighbors):
+    """The definition, one distance at a time."""
+    radii = [
+        sorted(math.dist(a, b) for j, b in enumerate(features) if j != i)[neighbors - 1]
+        for i, a in enumerate(features)
+    ]
+    return [
+        any(math.dist(p, a) <= radius for a, radius in zip(features, radii, strict=True))
+        for p in points
+    ]
+
+
+@pytest.mark.parametrize("neighbors", [1, 3, 7])
+@pytest.mark.parametrize("dim", [1, 2, 20])
+def test_a_cloud_is_what_its_definition_says(neighbors, dim):
+    generator = torch.Generator().manual_seed(dim)
+    features, points = (torch.randn(40, dim, generator=generator).double() for _ in range(2))
+    points = torch.cat([0.5 * points, 3 * points])
+    expected = naive_cover(features.tolist(), points.tolist(), neighbors)
+    assert 0 < sum(expected) < len(points), "a test that says something"
+    assert FeatureCloud(features, neighbors=neighbors).covers(points).tolist() == expected
+    expected_r = naive_cover(points.tolist(), features.tolist(), neighbors)
+    shares = sum(expected) / len(points), sum(expected_r) / len(features)
+    assert precision_recall(features, points, neighbors=neighbors) == pytest.approx(shares)
+
+
+def test_balls_are_small_where_examples_are_dense():
+    dense, sparse = torch.arange(5.0)[:, None], 1000 + 100 * torch.arange(5.0)[:, None]
+    cloud = FeatureCloud(torch.cat([dense, sparse]), neighbors=1)
+    assert cloud.radii.tolist() == [1.0] * 5 + [100.0] * 5
+    at = torch.tensor([[5.0], [5.1], [900.0], [899.9], [1450.0], [1501.0]])
+    assert cloud.covers(at).tolist() == [True, False, True, False, True, False]
+
+
+def test_a_cloud_covers_its_own_points_and_repeated_ones():
+    points = torch.tensor([[0.0], [0.0], [0.0], [0.0], [5.0], [9.0]])
+    cloud = FeatureCloud(points, neighbors=3)
+    assert cloud.radii.tolist() == [0.0] * 4 + [5.0, 9.0]
+    assert cloud.covers(points).all()
+    assert cloud.covers(points[:0]).tolist() == []
+
+
 # --- confidence and balance ----------------------------------------------------------------------
 
 
@@ -178,6 +226,81 @@ def test_training_mode_would_look_at_the_neighbors_and_is_refused(judge):
         assert all(torch.equal(value, state[name]) for name, value in judge.state_dict().items())
 
 
+# --- all numbers at once -------------------------------------------------------------------------
+
+
+class SeesPixels(Judge):
+    """Its features are the 128 pixels themselves; the first ten are the logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Identity(), nn.Linear(128, 10, bias=False)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(10, 128))
+        self.eval()
+
+
+def logits_of(labels, odds=9.0):
+    """One of the first ten pixels is log 9, so its class has probability 1/2; others vary."""
+    images = torch.randn(len(labels), 128, generator=torch.Generator().manual_seed(0))
+    images[:, :10] = 0.0
+    images[torch.arange(len(labels)), labels] = math.log(odds)
+    return images
+
+
+def test_images_against_themselves():
+    x = logits_of(torch.arange(100) % 10)
+    quality = sample_quality.sample_quality(SeesPixels(), x, x)
+    assert quality == SampleQuality(pytest.approx(0.0, abs=1e-4), 1.0, 1.0, pytest.approx(0.5), 1.0)
+
+
+def test_images_elsewhere_in_feature_space():
+    """All moved by 3 in each of 50 features that no logit depends on."""
+    x = logits_of(torch.arange(100) % 10)
+    moved = x.clone()
+    moved[:, 60:110] += 3.0
+    quality = sample_quality.sample_quality(SeesPixels(), x, moved)
+    assert quality.frechet == pytest.approx(50 * 9.0, rel=1e-4)
+    assert (quality.precision, quality.recall) == (0.0, 0.0)
+    assert quality[3:] == (pytest.approx(0.5), 1.0)
+
+
+def test_each_number_is_of_the_right_side():
+    """Only two classes, judged surer: confidence and balance are the generated images' own."""
+    real, few = logits_of(torch.arange(100) % 10), logits_of(torch.arange(100) % 2, odds=81.0)
+    judge = SeesPixels()
+    quality = sample_quality.sample_quality(judge, real, few)
+    assert quality.confidence == pytest.approx(0.9)
+    assert quality.balance == pytest.approx(math.log(2) / math.log(10))
+    back = sample_quality.sample_quality(judge, few, real)
+    assert back.frechet == pytest.approx(quality.frechet, rel=1e-6)
+    assert (back.precision, back.recall) == (quality.recall, quality.precision)
+    lone = sample_quality.sample_quality(judge, real, torch.cat([real[:50], real[:50] + 100]))
+    assert lone.precision == 0.5
+    assert lone.recall >= 0.5
+
+
+def test_real_digits_are_the_best_and_noise_the_worst():
+    judge, (_, test) = load_judge(), aevb.load_mnist()
+    real, other = test.images[0:2000:4], test.images[2:2000:4]
+    noise = torch.rand(500, 784, generator=torch.Generator().manual_seed(0))
+    itself, floor, worst = (
+        sample_quality.sample_quality(judge, real, images) for images in (real, other, noise)
+    )
+    assert itself[:3] == (pytest.approx(0.0, abs=1e-2), 1.0, 1.0)
+    assert floor.frechet < 0.05 * worst.frechet
+    assert min(floor.precision, floor.recall) > 0.8
+    assert worst.precision < 0.05
+    assert floor.confidence > 0.98
+    assert floor.balance > 0.98 > 0.9 > worst.balance
+
+
+def test_a_judge_in_training_mode_judges_no_samples():
+    x = logits_of(torch.arange(20) % 10)
+    with pytest.raises(RuntimeError, match=r"call judge.eval\(\) first"):
+        sample_quality.sample_quality(SeesPixels().train(), x, x)
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 
@@ -197,3 +320,25 @@ def test_training_mode_would_look_at_the_neighbors_and_is_refused(judge):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.rand(9, 4))
+
+
+@pytest.fixture
+def as_for_readers():
+    """Without the shape checks that only the tests have, which would answer first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("as_for_readers")
+@pytest.mark.parametrize(
+    "call",
+    [
+        frechet_distance,
+        precision_recall,
+        lambda real, generated: FeatureCloud(real).covers(generated),
+    ],
+)
+def test_features_of_two_judges(call):
+    with pytest.raises(ValueError, match=r"the same features, got shapes \[9, 4\] and \[9, 3\]"):
+        call(torch.rand(9, 4), torch.rand(9, 3))

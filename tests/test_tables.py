@@ -6,8 +6,15 @@ from statistics import mean, stdev
 
 import pytest
 
-from aevb_lib.experiments import Result, Run, latent_dimension_table, load_result
-from aevb_lib.experiments.tables import mean_and_spread
+from aevb_lib.experiments import (
+    TABLES,
+    Result,
+    Run,
+    latent_dimension_table,
+    load_result,
+    regimes_table,
+)
+from aevb_lib.experiments.tables import group_results, mean_and_spread, recorded_band
 from aevb_lib.history import History, Record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,22 +104,100 @@ def test_rounding_to_zero_leaves_no_minus():
 # --- the pages -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["README.md", "book/index.md"])
-def test_a_page_holds_the_records_table(tables, page):
+PAGES = {"README.md": ["latent-dimension"], "book/index.md": ["latent-dimension", "regimes"]}
+each_page = pytest.mark.parametrize("page", PAGES)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return {study: table(load_result(study)) for study, table in TABLES.items()}
+
+
+@each_page
+def test_a_page_holds_the_records_tables(tables, recorded, page):
     text = (ROOT / page).read_text(encoding="utf-8")
     assert ROOT / page in tables.PAGES
-    assert len(tables.TABLE.findall(text)) == 1, "the marks of the table are gone"
-    table = latent_dimension_table(load_result("latent-dimension"))
-    assert tables.with_table(text, table) == text, "stale: run `make tables`"
+    assert [match[2] for match in tables.TABLE.finditer(text)] == PAGES[page], "the marks are gone"
+    assert tables.with_tables(text, recorded) == text, "stale: run `make tables`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "book/index.md"])
-def test_another_digit_would_be_noticed(tables, page):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    table = latent_dimension_table(load_result("latent-dimension"))
+@pytest.mark.parametrize(
+    ("page", "study"), [(page, study) for page, studies in PAGES.items() for study in studies]
+)
+def test_another_digit_would_be_noticed(tables, recorded, page, study):
+    text, table = (ROOT / page).read_text(encoding="utf-8"), recorded[study]
     digit = next(i for i in range(len(table) - 1, 0, -1) if table[i].isdigit())
     forged = table[:digit] + str((int(table[digit]) + 1) % 10) + table[digit + 1 :]
-    assert tables.with_table(text, forged) != text
-    assert tables.with_table(tables.with_table(text, forged), table) == tables.with_table(
-        text, table
-    )
+    page_with_forgery = tables.with_tables(text, recorded | {study: forged})
+    assert page_with_forgery != text
+    assert tables.with_tables(page_with_forgery, recorded) == text
+
+
+# --- the regimes ---------------------------------------------------------------------------------
+
+
+def regime(name, seed, elbo, log_evidence):
+    metrics = {"elbo": elbo, "log_likelihood": elbo + 25.0, "kl": 25.0, "active_units": 20}
+    history = History([Record(1, 1.0, 100, 0.1, metrics | {"seen_elbo": elbo + 1.0})])
+    final = {"importance_log_likelihood": log_evidence}
+    return Result(Run("regimes", "vae", 20, seed, name), history, final, {})
+
+
+def test_regimes_have_columns_of_their_own():
+    results = [
+        regime("static", 0, -99.0, -93.0),
+        regime("dynamic", 0, -97.0, -91.0),
+        regime("static", 1, -101.0, -95.0),
+    ]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in regimes_table(results).splitlines()
+    ]
+    assert rows[0] == ["VAE, D = 20", "static", "dynamic"]
+    assert ["ELBO", "−100.0 ± 1.4", "−97.0"] in rows
+    assert ["log p(x), importance sampled", "−94.0 ± 1.4", "−91.0"] in rows
+    assert rows[-1] == ["training seeds", "2", "1"]
+
+
+# --- bands over seeds ----------------------------------------------------------------------------
+
+
+def test_results_are_grouped_by_model_and_size_in_their_order():
+    results = [
+        vae(20, 0, -102.0, -77.0, 25.0, 18),
+        result("autoencoder", 20, 0, log_likelihood=-64.0),
+        vae(2, 0, -150.0, -140.0, 10.0, 2),
+        vae(20, 1, -104.0, -78.0, 26.0, 20),
+    ]
+    assert group_results(results) == {
+        ("vae", 20): [results[0], results[3]],
+        ("autoencoder", 20): [results[1]],
+        ("vae", 2): [results[2]],
+    }
+    with pytest.raises(KeyError):  # a plain dictionary: a typing error does not make a group
+        group_results(results)["vae", 3]
+
+
+@pytest.mark.parametrize(
+    ("elbos", "quantile"),  # of Student's t at 0.9995, from a printed table
+    [((-1.0, -2.0, -3.0), 31.599), ((-4.0, -3.0, -2.0, -1.0, 0.0), 8.610)],
+)
+def test_a_band_is_where_one_more_run_is_to_be_expected(elbos, quantile):
+    results = [vae(20, seed, elbo, 0.0, 0.0, 0) for seed, elbo in enumerate(elbos)]
+    reach = quantile * stdev(elbos) * (1 + 1 / len(elbos)) ** 0.5
+    assert recorded_band(results, epoch=2) == pytest.approx((-2 - reach, -2 + reach), rel=1e-4)
+    assert recorded_band(results, "kl", epoch=2) == (0.0, 0.0)
+    assert recorded_band(results) == (-999.0, -999.0), "the first epoch, if not said otherwise"
+
+
+def test_impossible_bands():
+    results = [vae(20, seed, -1.0, 0.0, 0.0, 0) for seed in range(3)]
+    with pytest.raises(ValueError, match="no band from 2 runs: give those of at least three seeds"):
+        recorded_band(results[:2])
+    for epoch in (0, 3):
+        with pytest.raises(ValueError, match=f"no band at epoch {epoch}: 2 epochs of every run"):
+            recorded_band(results, epoch=epoch)
+    with pytest.raises(ValueError, match="differ in their seed only"):
+        recorded_band([*results, vae(2, 0, -1.0, 0.0, 0.0, 0)])
+    with pytest.raises(KeyError, match="elbos"):
+        recorded_band(results, "elbos")

@@ -2,13 +2,14 @@
 
     python tools/tables.py            README.md, book/index.md and the figure on top of both
 
-Whatever stands between `<!-- table: latent-dimension -->` and `<!-- end of table -->` is replaced.
+Whatever stands between `<!-- table: NAME -->` and `<!-- end of table -->` is replaced by the table
+of the study NAME.
 """
 
 import re
 from pathlib import Path
 
-from aevb_lib.experiments import latent_dimension_table, load_result
+from aevb_lib.experiments import TABLES, load_result
 from aevb_lib.latents import prior_grid
 from aevb_lib.plotting import image_grid
 from aevb_lib.pretrained import load_pretrained
@@ -16,12 +17,12 @@ from aevb_lib.pretrained import load_pretrained
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "book" / "index.md")
 FIGURE = ROOT / "book" / "_assets" / "figures" / "manifold.png"
-TABLE = re.compile(r"(<!-- table: latent-dimension -->\n).*?(<!-- end of table -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def with_table(page, table):
-    """The page's text with the table in its place."""
-    return TABLE.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", page)
+def with_tables(page, tables):
+    """The page's text with every table in its place."""
+    return TABLE.sub(lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}", page)
 
 
 def draw_manifold():
@@ -31,9 +32,9 @@ def draw_manifold():
 
 
 def main():
-    table = latent_dimension_table(load_result("latent-dimension"))
+    tables = {study: table(load_result(study)) for study, table in TABLES.items()}
     for path in PAGES:
-        path.write_text(with_table(path.read_text(encoding="utf-8"), table), encoding="utf-8")
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     draw_manifold().savefig(FIGURE, dpi=150, bbox_inches="tight", pad_inches=0)
 

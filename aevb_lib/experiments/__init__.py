@@ -9,23 +9,29 @@ from aevb_lib.experiments.codes import measure_codes
 from aevb_lib.experiments.recording import record, run_study, verify
 from aevb_lib.experiments.studies import STUDIES, Result, Run, load_result
 from aevb_lib.experiments.tables import (
+    TABLES,
     group_results,
     latent_dimension_table,
+    mean_and_interval,
     mean_and_spread,
     recorded_band,
+    regimes_table,
 )
 
 __all__ = [
     "STUDIES",
+    "TABLES",
     "Result",
     "Run",
     "group_results",
     "latent_dimension_table",
     "load_result",
+    "mean_and_interval",
     "mean_and_spread",
     "measure_codes",
     "record",
     "recorded_band",
+    "regimes_table",
     "run_study",
     "verify",
 ]

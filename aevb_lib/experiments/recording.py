@@ -20,7 +20,7 @@ from aevb_lib.evaluation import (
     mean_reconstruction,
     reconstruction_error,
 )
-from aevb_lib.experiments.codes import measure_codes, trained_run
+from aevb_lib.experiments.codes import CODE_SETTINGS, measure_codes, trained_run
 from aevb_lib.experiments.provenance import provenance, write_atomically
 from aevb_lib.experiments.studies import (
     SEEDS,
@@ -34,7 +34,7 @@ from aevb_lib.experiments.studies import (
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
 from aevb_lib.models import VAE, Autoencoder
-from aevb_lib.pretrained import build, save_weights
+from aevb_lib.pretrained import build, load_pretrained, save_weights
 from aevb_lib.training import fit, seed_everything
 
 __all__ = ["record", "run_study", "verify"]
@@ -65,7 +65,9 @@ def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Resu
     if path.exists():
         return read_result(run, folder)
     torch.set_num_threads(1)  # two processes of one thread beat one process of two
-    result = (_measured if run.study == "codes" else _trained)(run, folder, device)
+    # scikit-learn asks joblib too, and must not spread one run over the workers of a cluster.
+    with joblib.parallel_config(backend="sequential"):
+        result = (_measured if run.study == "codes" else _trained)(run, folder, device)
     write_atomically(path, result.to_json())
     return result
 
@@ -81,7 +83,8 @@ def run_study(
     """Do what is missing of a study, and yield each result as it is finished.
 
     The work goes through joblib: processes on this machine by default, or whatever backend
-    ``joblib.parallel_config`` names around the call (Dask, for a cluster).
+    ``joblib.parallel_config`` names around the call, such as that of
+    :func:`aevb_lib.experiments.cluster.cluster`.
 
     Args:
         study: Name of the study.
@@ -99,7 +102,10 @@ def run_study(
         if run.seed in seeds and not result_path(run, folder).exists()
     ]
     tasks = (joblib.delayed(record)(run, folder, device=device) for run in missing)
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    # One by one and all at once: a run is long, and workers may join a cluster at any time.
+    parallel = joblib.Parallel(
+        n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+    )
     yield from tqdm(parallel(tasks), total=len(missing), desc=study, unit="run", smoothing=0)
 
 
@@ -118,9 +124,14 @@ def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
         codes, the largest difference of any measured share.
 
     Raises:
-        ValueError: If that many epochs are not recorded.
+        ValueError: If that many epochs are not recorded, or codes were measured in another way.
     """
     if result.run.study == "codes":
+        if result.final["settings"] != CODE_SETTINGS:
+            raise ValueError(
+                f"{result.run.name} was measured with other settings than the code has now; "
+                "remove the file and record it again"
+            )
         again = _measured(result.run, None, device).final
         return max(abs(a - b) for a, b in zip(_shares(again), _shares(result.final), strict=True))
     if not 1 <= epochs <= len(result.history):
@@ -145,12 +156,15 @@ def _trained(run: Run, folder: Path | None, device: str) -> Result:
 def _measured(run: Run, folder: Path | None, device: str) -> Result:
     """Measure the codes of a model; train it first if it was recorded on another machine."""
     started = time.perf_counter()
+    trained = trained_run(run)
+    weights = weights_folder(trained, folder)
     try:
-        final = measure_codes(run, folder)
+        load_pretrained(run.model, run.latent_dim, hidden_dim=run.hidden_dim, folder=weights)
     except FileNotFoundError:
-        _trained(trained_run(run), folder, device)
-        final = measure_codes(run, folder)
-    return Result(run, History(), final, provenance(time.perf_counter() - started, device))
+        _trained(trained, folder, device)
+    final = measure_codes(run, folder)
+    # Codes are measured on the CPU, wherever the model may have been trained.
+    return Result(run, History(), final, provenance(time.perf_counter() - started, "cpu"))
 
 
 def _train(run: Run, epochs: int, device: str) -> tuple[VAE | Autoencoder, History, ImageSet]:
