@@ -5,9 +5,11 @@ cell, a script saves it with ``figure.savefig``. Nothing here shows, saves, or c
 global settings; one visual language is applied figure by figure through :func:`style`.
 
 The same thing has the same color in every figure of the book, see :data:`COLORS`. The colors are
-those of Okabe and Ito, which people with any kind of color vision can tell apart.
+those of Okabe and Ito, which people with any kind of color vision can tell apart. The ten digits
+have colors of their own, ``DIGIT_COLORS``, and are named beside them, see :func:`code_map`.
 """
 
+from aevb_lib.plotting.codes import DIGIT_COLORS, code_map
 from aevb_lib.plotting.curves import learning_curves, lines
 from aevb_lib.plotting.images import image_grid, image_rows
 from aevb_lib.plotting.look import (
@@ -29,6 +31,7 @@ from aevb_lib.plotting.look import (
 __all__ = [
     "BLUE",
     "COLORS",
+    "DIGIT_COLORS",
     "GREEN",
     "INK",
     "MUTED",
@@ -38,6 +41,7 @@ __all__ = [
     "VERMILION",
     "WIDTH",
     "canvas",
+    "code_map",
     "color_of",
     "image_grid",
     "image_rows",
