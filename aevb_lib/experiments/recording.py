@@ -47,7 +47,7 @@ SHARES = ("recall", "precision", "accuracy")
 def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Result:
     """Do one run and write its weights and its result.
 
-    The weights go where :func:`aevb_lib.experiments.studies.weights_folder` says. The result file
+    The weights go where ``experiments.studies.weights_folder`` says. The result file
     is written last and all at once, so its existence means that all is there.
 
     Args:
@@ -84,7 +84,7 @@ def run_study(
 
     The work goes through joblib: processes on this machine by default, or whatever backend
     ``joblib.parallel_config`` names around the call, such as that of
-    :func:`aevb_lib.experiments.cluster.cluster`.
+    ``aevb_lib.experiments.cluster.cluster``.
 
     Args:
         study: Name of the study.
