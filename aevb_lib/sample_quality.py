@@ -23,7 +23,8 @@ __all__ = [
     "sample_quality",
 ]
 
-BATCH_SIZE = 1000
+# Larger ones are slower: the judge's feature maps would be fresh pages of memory each time.
+BATCH_SIZE = 250
 
 
 class Judge(nn.Module):
