@@ -77,9 +77,11 @@ def figures_off_paper(page: Any) -> list[str]:
     for image in page.query_selector_all(".cell_output img"):
         if not image.is_visible():
             continue
-        image.scroll_into_view_if_needed()
+        # The lower edge: of a figure taller than the window, the upper one would be out of sight.
+        image.evaluate("e => e.scrollIntoView({block: 'end', behavior: 'instant'})")
         box = image.bounding_box()
-        seen = {"x": box["x"] + 1, "y": box["y"] + 1, "width": 3, "height": 3}
+        bottom = box["y"] + box["height"] - 4
+        seen = {"x": box["x"] + 1, "y": bottom, "width": 3, "height": 3}
         right = {**seen, "x": box["x"] + box["width"] - 4}
         difference = min(np.abs(pixels(page, c) - paper(page)).max() for c in (seen, right))
         if difference > 24:
@@ -92,6 +94,8 @@ def logo_problems(page: Any) -> list[str]:
     logos = [logo for logo in page.query_selector_all(".navbar-brand img") if logo.is_visible()]
     if len(logos) != 1:
         return [f"{len(logos)} logos are shown"]
+    # The sidebar scrolls to the page's own entry, which may leave the logo above.
+    logos[0].scroll_into_view_if_needed()
     inked = luminance(pixels(page, logos[0].bounding_box()))
     ground = luminance(paper(page))
     contrast = (np.maximum(inked, ground) + 0.05) / (np.minimum(inked, ground) + 0.05)
