@@ -1,0 +1,143 @@
+"""The HTML of explorers: a place in a page, one script and one style sheet per site, whole pages."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from aevb_lib.explorer.data import DATA, data_script
+from aevb_lib.plotting import DIGIT_COLORS
+
+__all__ = ["EXPLORERS", "Embedded", "embed", "page", "write_site_files"]
+
+# Shared parts first; each file after them defines explorers.
+SCRIPTS = ("numbers", "drawing", "controls", "loading")
+
+
+@dataclass(frozen=True)
+class _Explorer:
+    title: str
+    needs: tuple[str, ...] = ()
+
+
+EXPLORERS = {
+    "latent-map": _Explorer("Two planes of codes, and the digit at each point", ("map",)),
+    "dimensions": _Explorer(
+        "A digit as a sum of twenty choices", ("digits", "vae-d020", "autoencoder-d020")
+    ),
+    "noise": _Explorer("Noise in the codes", ("digits", "vae-d020", "autoencoder-d020")),
+    "path": _Explorer("From one digit to another", ("digits", "vae-d020", "autoencoder-d020")),
+    "dreams": _Explorer(
+        "Digits that nobody wrote", ("vae-d020", "autoencoder-d020", "mixture-d020")
+    ),
+    "bound": _Explorer("The evidence, split in two"),
+    "cloud": _Explorer("A cloud that moves with its parameters"),
+}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A place in a page for an explorer, shown by Jupyter and by the book."""
+
+    markup: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return "an explorer, alive in a browser"
+
+
+def embed(name: str, *, inline: bool = False) -> Embedded:
+    """Return a place for an explorer: a few lines of HTML that the built book brings to life.
+
+    Args:
+        name: A key of :data:`EXPLORERS`.
+        inline: Whether to bring along script, style and weights (some megabytes), so that it is
+            alive in a notebook too, in a frame of its own.
+
+    Returns:
+        What Jupyter shows if it is the last value of a cell.
+
+    Raises:
+        ValueError: If there is no such explorer.
+
+    Example:
+        >>> embed("bound").markup.startswith('<div class="aevb-explorer" data-explorer="bound"')
+        True
+    """
+    explorer = _known(name)
+    if inline:
+        source = html.escape(page(name), quote=True)
+        title = html.escape(explorer.title, quote=True)
+        return Embedded(
+            f'<iframe title="{title}" srcdoc="{source}" style="width: 100%; height: 720px; '
+            'border: 0"></iframe>'
+        )
+    return Embedded(
+        f'<div class="aevb-explorer" data-explorer="{name}" data-needs="{" ".join(explorer.needs)}"'
+        f' role="group" aria-label="{html.escape(explorer.title, quote=True)}">\n'
+        f"<p><em>{html.escape(explorer.title)}</em> &ndash; an explorer that needs a browser with "
+        "scripts. It is alive in the built book, and in a running notebook as "
+        f"<code>embed(&quot;{name}&quot;, inline=True)</code>.</p>\n</div>"
+    )
+
+
+def page(*names: str) -> str:
+    """Return a whole HTML page of explorers, in one file that needs nothing else.
+
+    Args:
+        *names: Keys of :data:`EXPLORERS`; all of them if none is named.
+
+    Raises:
+        ValueError: If there is no such explorer.
+
+    Example:
+        >>> page("bound").count('data-explorer="bound"')
+        1
+    """
+    chosen = names or tuple(EXPLORERS)
+    needs = dict.fromkeys(need for name in chosen for need in _known(name).needs)
+    places = "\n".join(embed(name).markup for name in chosen)
+    data = "".join(f"<script>{data_script(need)}</script>\n" for need in needs)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(_known(chosen[0]).title)}</title>\n<style>\n{_read('explorer.css')}"
+        f"</style>\n</head>\n<body>\n<main>\n{places}\n</main>\n"
+        f"<script>\n{script()}</script>\n{data}</body>\n</html>\n"
+    )
+
+
+def write_site_files(folder: Path) -> None:
+    """Write what all pages of a site share: ``explorer.js``, ``explorer.css`` and ``data/*.js``.
+
+    Args:
+        folder: Where to; pages load ``explorer.js`` from there and it finds the data beside itself.
+    """
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "explorer.js").write_text(script(), encoding="utf8")
+    (folder / "explorer.css").write_text(_read("explorer.css"), encoding="utf8")
+    for name in DATA:
+        (folder / "data" / f"{name}.js").write_text(data_script(name), encoding="ascii")
+
+
+def script() -> str:
+    """Return the one classic script: all files under ``scripts`` in one scope of their own."""
+    parts = [f"scripts/{name}.js" for name in (*SCRIPTS, *(n.replace("-", "_") for n in EXPLORERS))]
+    body = "\n".join(_read(part) for part in parts)
+    colors = json.dumps(DIGIT_COLORS)
+    return f'(() => {{\n"use strict";\nconst DIGIT_COLORS = {colors};\n{body}}})();\n'
+
+
+def _read(name: str) -> str:
+    return (Path(str(files("aevb_lib"))) / "explorer" / name).read_text("utf8")
+
+
+def _known(name: str) -> _Explorer:
+    if name not in EXPLORERS:
+        raise ValueError(f"no explorer called {name!r}; there are: {', '.join(EXPLORERS)}")
+    return EXPLORERS[name]

@@ -1,0 +1,1 @@
+define("cloud", () => el('p', {}, 'cloud'));

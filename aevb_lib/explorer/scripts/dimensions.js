@@ -1,0 +1,1 @@
+define("dimensions", () => el('p', {}, 'dimensions'));

@@ -1,0 +1,96 @@
+/* Elements, colors, canvases and pictures of digits. */
+
+/* el("p", {class: "x-note"}, "text", child): an element. Attributes that are functions become listeners. */
+function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child != null));
+  return element;
+}
+
+const minus = (text) => String(text).replace("-", "−");
+const show = (value, digits = 2) => minus(value.toFixed(digits));
+
+/* Call `draw` at most once per frame, however often it is asked for. */
+function scheduler(draw) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw();
+    });
+  };
+}
+
+// ---- Colors: those of the style sheet, in numbers, again whenever the page turns light or dark ------------------------
+
+const isDark = () => {
+  const theme = document.documentElement.dataset.theme;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+const onTheme = (callback) => {
+  new MutationObserver(callback).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", callback);
+};
+const color = (element, name) => getComputedStyle(element).getPropertyValue(`--x-${name}`).trim();
+const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+
+// The ten colors of aevb_lib.plotting.DIGIT_COLORS; on dark paper, nearer to white.
+function digitColor(digit) {
+  const mixed = rgb(DIGIT_COLORS[digit]).map((c) => Math.round(isDark() ? c + 0.38 * (255 - c) : c));
+  return `rgb(${mixed.join()})`;
+}
+
+// A canvas as sharp as the screen, drawn again when its size or the theme changes.
+function canvas(draw, attributes = {}) {
+  const element = el("canvas", attributes);
+  const paint = scheduler(() => {
+    const { width, height } = element.getBoundingClientRect();
+    if (!width || !height) return;
+    const ratio = window.devicePixelRatio || 1;
+    element.width = Math.round(width * ratio);
+    element.height = Math.round(height * ratio);
+    const context = element.getContext("2d");
+    context.scale(ratio, ratio);
+    draw(context, width, height, element);
+  });
+  new ResizeObserver(paint).observe(element);
+  onTheme(paint);
+  return { element, paint };
+}
+
+/* picture("VAE") -> {element, draw(pixels)}: 28 by 28 pixels, ink on paper. `label` says what it is a picture of. */
+function picture(label, attributes = {}) {
+  let pixels = new Float32Array(PIXELS);
+  const element = el("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": label, class: "x-picture", ...attributes });
+  const context = element.getContext("2d");
+  const image = context.createImageData(SIDE, SIDE);
+  const paint = () => {
+    const ink = rgb(color(element, "ink") || "#000000");
+    const paper = rgb(color(element, "paper") || "#ffffff");
+    for (let i = 0; i < PIXELS; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = paper[c] + pixels[i] * (ink[c] - paper[c]);
+      image.data[4 * i + 3] = 255;
+    }
+    context.putImageData(image, 0, 0);
+  };
+  onTheme(paint);
+  requestAnimationFrame(paint); // colors are known once it is in the page
+  return {
+    element,
+    get pixels() {
+      return pixels;
+    },
+    draw(values, newLabel) {
+      pixels = values;
+      if (newLabel) element.setAttribute("aria-label", newLabel);
+      paint();
+    },
+  };
+}

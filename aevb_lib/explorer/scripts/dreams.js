@@ -1,0 +1,1 @@
+define("dreams", () => el('p', {}, 'dreams'));

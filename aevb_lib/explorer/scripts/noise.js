@@ -1,0 +1,1 @@
+define("noise", () => el('p', {}, 'noise'));

@@ -1,0 +1,1 @@
+define("path", () => el('p', {}, 'path'));
