@@ -25,6 +25,7 @@ PER_CLASS = 10  # digits to choose from
 ON_MAP = 2_000  # codes on the latent map
 
 
+@cache
 def data_script(name: str) -> str:
     """Return a classic script that provides one piece of data to the explorers of a page.
 

@@ -67,6 +67,7 @@ def is_current() -> bool:
     if not (BUILT / "search.html").exists():
         return False
     sources = [ROOT / "_config.yml", ROOT / "_toc.yml", *ROOT.glob("aevb_lib/**/*.py")]
+    sources += [*ROOT.glob("aevb_lib/explorer/**/*.js"), *ROOT.glob("aevb_lib/explorer/*.css")]
     for file in (ROOT / "book").rglob("*"):
         relative = file.relative_to(ROOT / "book")
         if relative.parts[0] != "sources" and not {"__pycache__", ".ipynb_checkpoints"} & set(
@@ -156,6 +157,16 @@ class Visit:
         self.page.wait_for_function("() => !window.MathJax || MathJax.startup?.promise")
         self.page.evaluate("async () => { await window.MathJax?.startup.promise }")
         self.page.evaluate("async () => { await document.fonts.ready }")
+
+    def wake(self) -> None:
+        """Scroll to every explorer until it is alive, then back."""
+        for place in self.page.query_selector_all(".aevb-explorer"):
+            place.scroll_into_view_if_needed()
+        self.page.wait_for_function(
+            "() => [...document.querySelectorAll('.aevb-explorer')]"
+            ".every(place => place.dataset.state === 'ready')"
+        )
+        self.page.evaluate("scrollTo(0, 0)")
 
     def resize(self, size: str) -> None:
         width, height = SIZES[size]

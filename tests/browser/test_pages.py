@@ -142,6 +142,7 @@ def test_page_is_sound(name: str, origin: str, mode: str, open_page: Callable[..
     page = visit.page
     page.evaluate(AXE)
     page.evaluate(AUDIT)
+    visit.wake()
     theme = page.evaluate("document.documentElement.dataset.theme")
     visit.check([] if theme == mode else [f"the system is {mode}, the page {theme}"])
     visit.check(logo_problems(page))

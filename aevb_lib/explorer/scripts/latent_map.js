@@ -1,6 +1,7 @@
 /* Two planes of two-dimensional codes, one point on each, and the digit that its decoder makes there. */
-define("latent-map", ({ map }) => {
+define("latent-map", ({ map }, root) => {
   const labels = map.labels;
+  root.explorer = {};
 
   // Circles that hold a half, nine tenths and 99 % of the standard normal prior.
   const CIRCLES = [0.5, 0.9, 0.99].map((mass) => [mass, Math.sqrt(-2 * Math.log(1 - mass))]);
@@ -119,6 +120,7 @@ define("latent-map", ({ map }) => {
     }
 
     surface.point = first;
+    root.explorer[kind] = { surface, digit };
     const shown = choice(`On the plane of the ${title}`, { codes: "codes", digits: "digits" }, background, (value) => {
       background = value;
       surface.paint();

@@ -61,7 +61,7 @@ function watch() {
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", watch);
 else watch();
 
-/* define("noise", (data, root) => element or elements): what builds an explorer out of the data it needs. */
+/* define("NAME", (data, root) => element or elements): what builds an explorer out of the data it needs. */
 const define = (name, build) => (definitions[name] = build);
 
 // For the data scripts, and for tests and benchmarks that compare these numbers with Python's.
