@@ -71,7 +71,7 @@ def test_page_is_one_file_without_links():
 def test_inline_brings_the_page_along():
     markup = explorer.embed("bound", inline=True).markup
     assert markup.startswith("<iframe title=")
-    assert 'define(&quot;bound&quot;' in markup
+    assert "define(&quot;bound&quot;" in markup
 
 
 def test_style_has_the_colors_of_the_figures():

@@ -130,7 +130,7 @@ def _safetensors(model: nn.Module, only: str = "") -> dict[str, str]:
 
 
 def _float32(values: Tensor) -> dict[str, str]:
-    return {"float32": _base64(values.detach().float().contiguous().numpy().astype("<f4").tobytes())}
+    return {"float32": _base64(values.detach().cpu().numpy().astype("<f4").tobytes())}
 
 
 def _uint8(images: Tensor) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The HTML of explorers: a place in a page, one script and one style sheet per site, whole pages."""
+"""The HTML of explorers: a place in a page, whole pages, and the files that a site shares."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ SCRIPTS = ("numbers", "drawing", "controls", "loading")
 class _Explorer:
     title: str
     needs: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()  # loaded when a reader asks for it
 
 
 EXPLORERS = {
     "latent-map": _Explorer("Two planes of codes, and the digit at each point", ("map",)),
     "dimensions": _Explorer(
-        "A digit as a sum of twenty choices", ("digits", "vae-d020", "autoencoder-d020")
+        "A code, dimension by dimension",
+        ("digits", "vae-d020", "autoencoder-d020"),
+        later=("vae-d200",),
     ),
-    "noise": _Explorer("Noise in the codes", ("digits", "vae-d020", "autoencoder-d020")),
+    "noise": _Explorer("A code under noise", ("digits", "vae-d020", "autoencoder-d020")),
     "path": _Explorer("From one digit to another", ("digits", "vae-d020", "autoencoder-d020")),
     "dreams": _Explorer(
         "Digits that nobody wrote", ("vae-d020", "autoencoder-d020", "mixture-d020")
@@ -100,7 +103,8 @@ def page(*names: str) -> str:
         1
     """
     chosen = names or tuple(EXPLORERS)
-    needs = dict.fromkeys(need for name in chosen for need in _known(name).needs)
+    known = [_known(name) for name in chosen]
+    needs = dict.fromkeys(need for one in known for need in (*one.needs, *one.later))
     places = "\n".join(embed(name).markup for name in chosen)
     data = "".join(f"<script>{data_script(need)}</script>\n" for need in needs)
     return (
