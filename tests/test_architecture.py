@@ -38,6 +38,7 @@ ONLY = {
     "latents": set(),
     "training": {"types", "history"},
     "plotting": {"history", "types"},
+    "widgets": {"types", "history", "latents", "plotting"},
 }
 EVERYWHERE = {"jaxtyping"}
 THIRD_PARTY = {
