@@ -86,7 +86,7 @@ def test_style_stays_inside_explorers():
     for selectors in re.findall(r"([^{}]+)\{", rules):
         if not selectors.strip().startswith("@"):
             for selector in re.split(r",(?![^(]*\))", selectors):
-                assert ".aevb-explorer" in selector, selector
+                assert re.search(r"\.aevb-explorer|\[data-explorer=", selector), selector
 
 
 def _style():

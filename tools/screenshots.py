@@ -62,6 +62,16 @@ def shoot(page, stem: Path, width: int) -> int:
     return len(tops)
 
 
+def wake_explorers(page) -> None:
+    """They come alive when they come near the window."""
+    for place in page.query_selector_all(".aevb-explorer"):
+        place.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.aevb-explorer')].every(e => e.dataset.state)"
+    )
+    page.evaluate("scrollTo(0, 0)")
+
+
 def main() -> None:
     """Read the command line and photograph."""
     parser = argparse.ArgumentParser(
@@ -92,6 +102,7 @@ def main() -> None:
                     page.goto(path.as_uri(), wait_until="load")
                     page.evaluate("window.MathJax?.startup?.promise")
                     page.evaluate("document.fonts.ready")
+                    wake_explorers(page)
                     if options.unfold:
                         page.evaluate(
                             "document.querySelectorAll('details').forEach(d => d.open = true);"

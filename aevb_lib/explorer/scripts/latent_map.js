@@ -26,8 +26,9 @@ define("latent-map", ({ map }, root) => {
     return { label: labels[at], distance: Math.sqrt(best) };
   }
 
-  function plane(kind, title, first) {
+  function plane(kind, title) {
     const [model, codes] = [map[kind], map[`${kind}_codes`]];
+    const first = [codes[0], codes[1]]; // both planes begin at the code of the same image
     const range = squareAround(codes);
     const digit = picture(`The digit decoded by the ${title}`, { class: "x-picture x-large" });
     const readout = el("p", { class: "x-readout", "aria-live": "polite" });
@@ -147,5 +148,5 @@ define("latent-map", ({ map }, root) => {
     }),
     " Circles hold 50, 90 and 99 % of the prior.",
   );
-  return [el("div", { class: "x-panels" }, plane("vae", "VAE", [0.4, 0.6]), plane("autoencoder", "Autoencoder", [4, 6])), legend];
+  return [el("div", { class: "x-panels" }, plane("vae", "VAE"), plane("autoencoder", "Autoencoder")), legend];
 });
