@@ -99,7 +99,7 @@ def page(*names: str) -> str:
         ValueError: If there is no such explorer.
 
     Example:
-        >>> page("bound").count('data-explorer="bound"')
+        >>> page("bound").count('<div class="aevb-explorer" data-explorer="bound"')
         1
     """
     chosen = names or tuple(EXPLORERS)

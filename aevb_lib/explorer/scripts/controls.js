@@ -103,8 +103,8 @@ function pad({ label, range, point, draw, onMove, color: name = "accent" }) {
 
 /* Ten test digits to choose from, one of each class, and "Others" for the next ten.
    digits: the data "digits". onPick({pixels, label, index}). -> {element, current} */
-function digitPicker(digits, onPick, { label = "A test digit", start = 3, extra = [] } = {}) {
-  let round = 0;
+function digitPicker(digits, onPick, { label = "A test digit", start = 3, startRound = 0, extra = [] } = {}) {
+  let round = startRound;
   let chosen = start;
   const rounds = digits.labels.length / 10;
   const digit = (k) => {
@@ -124,8 +124,8 @@ function digitPicker(digits, onPick, { label = "A test digit", start = 3, extra 
       image.draw(digit(k).pixels);
       cell.setAttribute("aria-pressed", String(k === chosen));
     });
-  const pick = (k) => {
-    chosen = k;
+  const pick = (k, newRound = round) => {
+    [chosen, round] = [k, newRound];
     paint();
     onPick(digit(k));
   };
@@ -149,7 +149,8 @@ function digitPicker(digits, onPick, { label = "A test digit", start = 3, extra 
 }
 
 /* A drawing of the reader's, made into an image like MNIST's: scaled so that its longer side is 20 pixels, then moved so that
-   its center of mass is the center of 28 by 28 (LeCun et al. 1998). `ink` is [side * side] in 0..1. */
+   its center of mass is the center of pixel 14, counted from 0, where it is in MNIST on average. `ink` is [side * side] in 0..1. */
+const CENTER = 14.5;
 function likeMNIST(ink, side) {
   let [left, right, top, bottom] = [side, -1, side, -1];
   for (let i = 0; i < ink.length; i++) {
@@ -171,8 +172,8 @@ function likeMNIST(ink, side) {
   for (let v = 0; v < SIDE; v++) {
     for (let u = 0; u < SIDE; u++) {
       // What of the drawing falls on this pixel: the average over the square that it covers.
-      const [x0, x1] = [u, u + 1].map((e) => centerX + (e - SIDE / 2) / scale);
-      const [y0, y1] = [v, v + 1].map((e) => centerY + (e - SIDE / 2) / scale);
+      const [x0, x1] = [u, u + 1].map((e) => centerX + (e - CENTER) / scale);
+      const [y0, y1] = [v, v + 1].map((e) => centerY + (e - CENTER) / scale);
       let total = 0;
       for (let y = Math.max(Math.floor(y0), 0); y < Math.min(y1, side); y++) {
         const high = Math.min(y + 1, y1) - Math.max(y, y0);
@@ -227,6 +228,19 @@ function sketch(onDraw) {
     clear() {
       pen.clearRect(0, 0, side, side);
       paint();
+    },
+  };
+}
+
+/* What is said aloud, and not shown: the last words asked for, once nothing has changed for a moment. -> {element, say(text)} */
+function announcer(pause = 700) {
+  const element = el("p", { class: "x-hidden", "aria-live": "polite" });
+  let timer = null;
+  return {
+    element,
+    say(text) {
+      clearTimeout(timer);
+      timer = setTimeout(() => (element.textContent = text), pause);
     },
   };
 }

@@ -13,7 +13,7 @@ function el(tag, attributes = {}, ...children) {
 }
 
 const minus = (text) => String(text).replace("-", "−");
-const show = (value, digits = 2) => minus(value.toFixed(digits));
+const show = (value, digits = 2) => minus(Number(value.toFixed(digits)).toFixed(digits)); // twice: zero has no sign
 
 /* Call `draw` at most once per frame, however often it is asked for. */
 function scheduler(draw) {
@@ -26,6 +26,28 @@ function scheduler(draw) {
       draw();
     });
   };
+}
+
+// Whether the reader has asked for less motion.
+const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/* Do work(0) … work(count - 1), for about 8 ms of each frame. Asked again before it is done, it goes on until all are new. */
+function slices(count, work) {
+  let [next, left, frame] = [0, 0, null];
+  const run = () => {
+    const end = performance.now() + 8;
+    for (; left && performance.now() < end; left--) {
+      work(next);
+      next = (next + 1) % count;
+    }
+    frame = left ? requestAnimationFrame(run) : null;
+  };
+  const start = () => {
+    left = count;
+    frame ||= requestAnimationFrame(run);
+  };
+  start.isBusy = () => left > 0;
+  return start;
 }
 
 // ---- Colors: those of the style sheet, in numbers, again whenever the page turns light or dark ------------------------

@@ -116,12 +116,12 @@ function randomness(seed) {
   return { uniform, normal, normals: (n) => Float32Array.from({ length: n }, normal) };
 }
 
-/* Draw from a mixture of normals: weights [K], means [K * D], scale_tril [K * D * D]. */
-function drawMixture({ weights, means, scale_tril: triangle }, random) {
+/* Draw from a mixture of normals: weights [K], means [K * D], scale_tril [K * D * D], the last of them times `scale`. */
+function drawMixture({ weights, means, scale_tril: triangle }, random, scale = 1) {
   let left = random.uniform();
   const k = Math.max(weights.findIndex((weight) => (left -= weight) < 0), 0);
   const dim = means.length / weights.length;
-  const noise = random.normals(dim);
+  const noise = random.normals(dim).map((value) => value * scale);
   return Float32Array.from({ length: dim }, (_, i) => {
     let sum = means[k * dim + i];
     for (let j = 0; j <= i; j++) sum += triangle[(k * dim + i) * dim + j] * noise[j];

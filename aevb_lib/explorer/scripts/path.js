@@ -1,1 +1,156 @@
-define("path", () => el('p', {}, 'path'));
+/* The straight line between two test digits, in the codes of both models and, beside them, in pixels: the cross-fade. */
+define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, root) => {
+  const IMAGES = 9; // on a strip, as in the chapter's figure
+  const SECONDS = 4; // from one end to the other
+
+  // a + t (b - a), of codes or of pixels.
+  const between = (a, b, t) => a.map((value, i) => value + t * (b[i] - value));
+
+  /* One way from a digit to another: what its ends are, and what is seen at a point of the line between them. */
+  function way(kind, title, encode, decode) {
+    const [large, strip] = [picture(title, { class: "x-picture x-large" }), Array.from({ length: IMAGES }, () => picture(title))];
+    for (const { element } of strip) {
+      element.removeAttribute("role"); // the strip as a whole is the picture
+      element.removeAttribute("aria-label");
+      element.setAttribute("aria-hidden", "true");
+    }
+    const film = el("div", { class: `x-frames x-${kind}`, role: "img" }, strip.map(({ element }) => element));
+    let ends = [];
+    return {
+      large,
+      strip,
+      panel: el("section", { class: `x-panel x-${kind}`, "aria-label": title }, el("h4", {}, title), large.element),
+      film: [el("span", { class: `x-name x-${kind}`, "aria-hidden": "true" }, title), film],
+      setEnds(from, to) {
+        ends = [from, to].map(({ pixels }) => encode(pixels));
+        film.setAttribute("aria-label", `${title}: nine images on the way from a ${from.label} to a ${to.label}`);
+      },
+      show(t) {
+        large.draw(decode(between(...ends, t)), `${title}, ${percent(t)} of the way`);
+      },
+      showOnStrip(i) {
+        strip[i].draw(decode(between(...ends, i / (IMAGES - 1))));
+      },
+    };
+  }
+
+  const percent = (t) => `${Math.round(100 * t)} %`;
+  const same = (pixels) => pixels;
+  const ways = [
+    ...[["vae", "VAE", vae.model], ["autoencoder", "Autoencoder", autoencoder.model]].map(([kind, title, model]) =>
+      way(kind, title, (x) => model.encode(x).mean, (z) => model.decode(z)),
+    ),
+    way("cross-fade", "Cross-fade", same, same),
+  ];
+
+  const strips = el("div", { class: "x-strips" }, ways.flatMap(({ film }) => film));
+  const paint = scheduler(() => {
+    strips.style.setProperty("--t", dial.value);
+    ways.forEach((each) => each.show(dial.value));
+  });
+  const paintStrips = slices(IMAGES, (i) => ways.forEach((each) => each.showOnStrip(i)));
+  const dial = slider({
+    label: "Share of the way",
+    min: 0,
+    max: 1,
+    step: 0.005,
+    value: 0.5,
+    format: percent,
+    onInput() {
+      stop();
+      paint();
+    },
+  });
+  const moveTo = (t) => {
+    dial.value = Math.min(Math.max(t, 0), 1);
+    paint();
+  };
+
+  // The strips are scrubbed like a film: a press goes to the image there, and a drag to any place between images.
+  const follow = (event) => {
+    const [first, last] = [0, IMAGES - 1].map((i) => {
+      const box = ways[0].strip[i].element.getBoundingClientRect();
+      return (box.left + box.right) / 2;
+    });
+    const t = (event.clientX - first) / (last - first);
+    stop();
+    moveTo(event.type === "pointerdown" ? Math.round(t * (IMAGES - 1)) / (IMAGES - 1) : t);
+  };
+  for (const film of strips.querySelectorAll(".x-frames")) {
+    film.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      film.setPointerCapture(event.pointerId);
+      follow(event);
+    });
+    film.addEventListener("pointermove", (event) => event.buttons && follow(event));
+  }
+
+  // To and fro until the reader stops it or takes the dial. Who wants less motion gets image after image, one for each press.
+  let playing = null;
+  const player = prefersCalm() ? button("Next image", step) : button("Play", () => (playing ? stop() : play()), { "aria-pressed": "false" });
+  function step() {
+    const next = Math.floor(dial.value * (IMAGES - 1) + 1.001);
+    moveTo((next % IMAGES) / (IMAGES - 1));
+  }
+  function play() {
+    const phase = Math.acos(1 - 2 * dial.value);
+    const start = performance.now();
+    const frame = (now) => {
+      moveTo((1 - Math.cos(phase + (Math.PI * Math.max(now - start, 0)) / 1000 / SECONDS)) / 2);
+      playing = requestAnimationFrame(frame);
+    };
+    playing = requestAnimationFrame(frame);
+    player.setAttribute("aria-pressed", "true");
+  }
+  function stop() {
+    if (!playing) return;
+    cancelAnimationFrame(playing);
+    playing = null;
+    player.setAttribute("aria-pressed", "false");
+  }
+
+  // From a 2 to a 3 that are far apart in pixels and near in shape; after that, what the reader picks or chance does.
+  const rounds = digits.labels.length / 10;
+  const from = digitPicker(digits, () => setEnds(), { label: "From", start: 2, startRound: 2 });
+  const to = digitPicker(digits, () => setEnds(), { label: "To", start: 3, startRound: 8 });
+  const readout = el("p", { class: "x-readout", "aria-live": "polite" });
+  const describe = ({ label, index }) => `a ${label} (test image ${index})`;
+  function setEnds() {
+    ways.forEach((each) => each.setEnds(from.current, to.current));
+    readout.textContent = `From ${describe(from.current)} to ${describe(to.current)}`;
+    paint();
+    paintStrips();
+  }
+  const random = randomness(1);
+  const below = (n) => Math.floor(n * random.uniform());
+  const chance = button("Random pair", () => {
+    const digit = below(10);
+    from.pick(digit, below(rounds));
+    to.pick((digit + 1 + below(9)) % 10, below(rounds)); // another digit
+  });
+  setEnds();
+
+  root.explorer = {
+    isBusy: paintStrips.isBusy,
+    get t() {
+      return dial.value;
+    },
+    get ends() {
+      return [from.current.index, to.current.index];
+    },
+    get pixels() {
+      return ways.map(({ large }) => [...large.pixels]);
+    },
+    get strips() {
+      return ways.map(({ strip }) => strip.map(({ pixels }) => [...pixels]));
+    },
+  };
+  const end = (title, picker) => el("div", { class: "x-end" }, el("span", { "aria-hidden": "true" }, title), picker.element);
+  return [
+    el("div", { class: "x-panels" }, ways.map(({ panel }) => panel)),
+    el("div", { class: "x-film" }, dial.element, strips),
+    el("div", { class: "x-row" }, player, chance, readout),
+    el("div", { class: "x-ends" }, end("From", from), end("To", to)),
+    el("p", { class: "x-legend" }, "On a line between codes, parts of one shape bend into the other and parts fade; the cross-fade of pixels shows both digits at once."),
+  ];
+});
