@@ -43,7 +43,7 @@ ONLY = {
 EVERYWHERE = {"jaxtyping"}
 THIRD_PARTY = {
     "history": set(),
-    "hmc": {"torch", "sklearn"},
+    "hmc": {"torch"},
     "latents": {"torch", "sklearn"},
 }
 HEAVY = {"matplotlib", "ipywidgets", "sklearn", "torchvision", "pandas", "joblib", "safetensors"}
