@@ -23,11 +23,20 @@ from aevb_lib.evaluation import (
     reconstruction_error,
 )
 from aevb_lib.history import History, Record
-from aevb_lib.inference import AEVB, Reconstruction
+from aevb_lib.inference import AEVB, MonteCarloEM, Reconstruction, WakeSleep
 from aevb_lib.linear_gaussian import LinearGaussian
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
-from aevb_lib.objectives import Bound, reconstruction, sgvb_a, sgvb_b
+from aevb_lib.objectives import (
+    Bound,
+    complete_data,
+    iwae,
+    reconstruction,
+    sgvb_a,
+    sgvb_b,
+    sleep,
+    wake,
+)
 from aevb_lib.training import fit, seed_everything
 from aevb_lib.types import Algorithm, Batch, Codec
 
@@ -48,13 +57,17 @@ __all__ = [
     "ImageSet",
     "LatentVariableModel",
     "LinearGaussian",
+    "MonteCarloEM",
     "Reconstruction",
     "Record",
+    "WakeSleep",
     "active_units",
     "bernoulli",
+    "complete_data",
     "diagonal_normal",
     "fit",
     "importance_log_likelihood",
+    "iwae",
     "kl_divergence",
     "kl_per_dimension",
     "load_mnist",
@@ -67,5 +80,7 @@ __all__ = [
     "seed_everything",
     "sgvb_a",
     "sgvb_b",
+    "sleep",
     "standard_normal",
+    "wake",
 ]

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from aevb_lib.distributions import kl_divergence
-from aevb_lib.models import VAE, Autoencoder
+from aevb_lib.distributions import kl_divergence, log_mean_exp
+from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 
-__all__ = ["Bound", "reconstruction", "sgvb_a", "sgvb_b"]
+__all__ = [
+    "Bound",
+    "complete_data",
+    "iwae",
+    "reconstruction",
+    "sgvb_a",
+    "sgvb_b",
+    "sleep",
+    "wake",
+]
 
 
 class Bound(NamedTuple):
@@ -94,6 +104,125 @@ def sgvb_b(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     log_likelihood = model.likelihood(z).log_prob(x).mean(0)
     kl = kl_divergence(q, model.prior())
     return Bound(log_likelihood - kl, log_likelihood, kl)
+
+
+def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
+    r"""Estimate the importance-weighted bound of Burda et al. (2016), from samples alone.
+
+    .. math::
+        \mathcal L_L = \log \frac1L \sum_{l=1}^L w^{(l)}, \qquad
+        w^{(l)} = \frac{p_\theta(x, z^{(l)})}{q_\phi(z^{(l)} \mid x)}, \quad
+        z^{(l)} \sim q_\phi(z \mid x).
+
+    With one sample it is :func:`sgvb_a`; with more it is tighter in expectation and rises to
+    :math:`\log p_\theta(x)`. It is the bound of a better posterior than the encoder's, the one that
+    draws L codes from the encoder and keeps one of them with probabilities proportional to their
+    weights (Cremer et al. 2017), and splits in two as every bound does: how well the code that is
+    kept explains the image, and what it costs. So it goes wherever an estimator goes:
+    ``AEVB(model, optimizer, estimator=iwae, num_samples=50)``.
+
+    Args:
+        model: The model whose bound is wanted.
+        x: Images, shape ``[B, P]``.
+        num_samples: L, importance samples per image.
+
+    Returns:
+        Three values per image in nats, differentiable in all parameters. ``elbo`` is
+        :math:`\mathcal L_L`, ``log_likelihood`` is :math:`\log p_\theta(x \mid z)` averaged with
+        the normalized weights, ``kl`` the difference.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
+        >>> iwae(model, torch.rand(5, 784), num_samples=50).elbo.shape
+        torch.Size([5])
+    """
+    q = model.posterior(x)
+    z = _rsample(q, num_samples)  # [L, B, D]
+    log_likelihoods = model.likelihood(z).log_prob(x)
+    log_weights = log_likelihoods + model.prior().log_prob(z) - q.log_prob(z)
+    bound = log_mean_exp(log_weights)
+    log_likelihood = (log_weights.softmax(0) * log_likelihoods).sum(0)
+    return Bound(bound, log_likelihood, log_likelihood - bound)
+
+
+def wake(model: VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
+    r"""Return :math:`\log p_\theta(x, z)` with a code from the encoder: the wake phase.
+
+    The code is a draw :math:`z \sim q_\phi(z \mid x)` that is then taken as given: gradients reach
+    the decoder and not the encoder.
+
+    Args:
+        model: The model whose decoder is to learn.
+        x: Images, shape ``[B, P]``.
+
+    Returns:
+        One value per image in nats, shape ``[B]``.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
+        >>> wake(model, torch.rand(5, 784)).shape
+        torch.Size([5])
+    """
+    with torch.no_grad():
+        z = model.posterior(x).sample()
+    return complete_data(model, x, z)
+
+
+def sleep(model: VAE, n: int) -> Float[Tensor, " {n}"]:
+    r"""Return :math:`\log q_\phi(z \mid x)` of dreams, :math:`x, z \sim p_\theta`: the sleep phase.
+
+    A dream's code is known, which is what makes it a lesson for the encoder. The pixels are draws
+    too, not their means; gradients reach the encoder and not the decoder.
+
+    Args:
+        model: The model whose encoder is to learn.
+        n: How many dreams.
+
+    Returns:
+        One value per dream in nats, shape ``[n]``.
+
+    Raises:
+        ValueError: If there is nothing to dream.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
+        >>> sleep(model, 5).shape
+        torch.Size([5])
+    """
+    if n < 1:
+        raise ValueError(f"n is the number of dreams and must be at least 1, got {n}")
+    with torch.no_grad():
+        z = model.prior().sample((n,))
+        x = model.likelihood(z).sample()
+    return model.posterior(x).log_prob(z)
+
+
+def complete_data(
+    model: LatentVariableModel, x: Float[Tensor, "B P"], z: Float[Tensor, "*samples B D"]
+) -> Float[Tensor, "*samples B"]:
+    r"""Return :math:`\log p_\theta(x, z)`: the log-likelihood if the codes were data as well.
+
+    This is what the M-step of (Monte Carlo) EM maximizes in :math:`\theta`, and, as a function of
+    the code, the logarithm of the exact posterior up to a constant.
+
+    Args:
+        model: A generative model; no encoder is needed.
+        x: Images, shape ``[B, P]``.
+        z: Their codes, shape ``[..., B, D]``.
+
+    Returns:
+        One value per pair in nats, shape ``[..., B]``.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> model = aevb.LatentVariableModel(aevb.BernoulliMLP(20, 784))
+        >>> complete_data(model, torch.rand(5, 784), torch.zeros(5, 20)).shape
+        torch.Size([5])
+    """
+    return model.log_joint(x, z)
 
 
 def reconstruction(model: Autoencoder | VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:

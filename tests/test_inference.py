@@ -6,6 +6,7 @@ import pytest
 import torch
 from oracles import (
     LinearEncoder,
+    assert_same_mean,
     batch_of,
     brute_force_evidence,
     images,
@@ -30,13 +31,39 @@ def make_reconstruction():
     return aevb.Reconstruction(model, torch.optim.SGD(model.parameters(), lr=0.01))
 
 
+def make_wake_sleep():
+    model = aevb.VAE(aevb.GaussianMLP(P, D, (8,)), aevb.BernoulliMLP(D, P, (8,)))
+    parts = (model.decoder, model.encoder)
+    return aevb.WakeSleep(model, *(torch.optim.SGD(part.parameters(), lr=0.01) for part in parts))
+
+
+def make_monte_carlo_em(model=None, **options):
+    model = model or aevb.LatentVariableModel(aevb.BernoulliMLP(D, P, (8,)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    return aevb.MonteCarloEM(model, optimizer, num_data=50, **options)
+
+
+def with_optimizers(algorithm, kind, **options):
+    """The same algorithm with other optimizers over the parameters it has now."""
+    if isinstance(algorithm, aevb.WakeSleep):
+        algorithm.wake_optimizer = kind(algorithm.model.decoder.parameters(), **options)
+        algorithm.sleep_optimizer = kind(algorithm.model.encoder.parameters(), **options)
+    else:
+        algorithm.optimizer = kind(algorithm.model.parameters(), **options)
+    return algorithm
+
+
 BOUND = {"elbo", "log_likelihood", "kl"}
+CHAINS = {"log_joint", "acceptance", "step_size"}
 # A new algorithm is one line here: how to make it, what its step measures, what it trains.
 ALGORITHMS = {
     "AEVB, B": (make_aevb, BOUND, "encoder decoder"),
     "AEVB, A": (lambda: make_aevb(aevb.sgvb_a), BOUND, "encoder decoder"),
     "AEVB, L=5": (lambda: make_aevb(num_samples=5), BOUND, "encoder decoder"),
+    "AEVB, IWAE": (lambda: make_aevb(aevb.iwae, 5), BOUND, "encoder decoder"),
     "Reconstruction": (make_reconstruction, {"log_likelihood"}, "encoder decoder"),
+    "WakeSleep": (make_wake_sleep, {"log_joint", "log_posterior"}, "encoder decoder"),
+    "MonteCarloEM": (make_monte_carlo_em, CHAINS, "decoder"),
 }
 each_algorithm = pytest.mark.parametrize(
     ("make", "metrics", "trained"), ALGORITHMS.values(), ids=ALGORITHMS
@@ -91,7 +118,7 @@ def test_a_step_works_where_no_value_exists(make, metrics, trained):
         batch = aevb.Batch(torch.zeros(4, P), torch.zeros(4).long(), torch.zeros(4).long())
     algorithm = make()
     algorithm.model.to("meta")
-    algorithm.optimizer = torch.optim.SGD(algorithm.model.parameters(), lr=0.01)
+    with_optimizers(algorithm, torch.optim.SGD, lr=0.01)
     assert all(v.device.type == "meta" for v in algorithm.step(batch).values())
 
 
@@ -138,8 +165,9 @@ def test_old_gradients_do_not_leak_into_a_step(make, metrics, trained):
 def test_steps_improve_a_batch(make, metrics, trained):
     torch.manual_seed(0)
     algorithm, batch = make(), batch_of((torch.rand(50, 1) > 0.5).float().expand(-1, P))
-    algorithm.optimizer = torch.optim.Adam(algorithm.model.parameters(), lr=0.05)
-    values = [algorithm.step(batch)["log_likelihood"].item() for _ in range(100)]
+    with_optimizers(algorithm, torch.optim.Adam, lr=0.05)
+    measure = "log_likelihood" if "log_likelihood" in metrics else "log_joint"
+    values = [algorithm.step(batch)[measure].item() for _ in range(100)]
     assert values[-1] > values[0] + 4  # from 16 log 2 = 11 nats to nearly 0
 
 
@@ -206,3 +234,187 @@ def test_the_ppca_oracle_is_scikit_learns():
         torch.tensor(weight), torch.tensor(pca.mean_), scale=pca.noise_variance_**0.5
     )
     assert decoder.evidence().log_prob(data).mean().item() == pytest.approx(score, abs=1e-9)
+
+
+# --- wake-sleep ----------------------------------------------------------------------------------
+
+
+def test_a_step_of_wake_sleep_is_two_ascents_one_after_the_other():
+    """The dreams are those of a decoder that has just learned."""
+    torch.manual_seed(0)
+    algorithm, batch = make_wake_sleep(), a_batch()
+    twin = make_wake_sleep().model
+    twin.load_state_dict(algorithm.model.state_dict())
+    values = []
+    torch.manual_seed(0)
+    for part, objective in (
+        (twin.decoder, lambda: aevb.wake(twin, batch.images)),
+        (twin.encoder, lambda: aevb.sleep(twin, len(batch.images))),
+    ):
+        values.append(objective().mean())
+        gradients = torch.autograd.grad(values[-1], list(part.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(part.parameters(), gradients, strict=True):
+                parameter += 0.01 * gradient
+    torch.manual_seed(0)
+    result = algorithm.step(batch)
+    for a, b in zip(algorithm.model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert [result["log_joint"].item(), result["log_posterior"].item()] == [
+        pytest.approx(value.item(), rel=1e-5) for value in values
+    ]
+
+
+def test_each_phase_has_its_own_optimizer():
+    for name, still in (("wake_optimizer", "decoder"), ("sleep_optimizer", "encoder")):
+        algorithm = make_wake_sleep()
+        getattr(algorithm, name).param_groups[0]["lr"] = 0.0
+        before = {n: p.detach().clone() for n, p in algorithm.model.named_parameters()}
+        algorithm.step(a_batch())
+        for n, parameter in algorithm.model.named_parameters():
+            assert torch.equal(parameter, before[n]) == (n.split(".")[0] == still), n
+
+
+def test_an_optimizer_over_everything_still_trains_one_half_per_phase():
+    """Old gradients of the other half must not be used a second time."""
+    results = []
+    for whole in (False, True):
+        torch.manual_seed(0)
+        algorithm, batch = make_wake_sleep(), a_batch()
+        if whole:
+            model = algorithm.model
+            algorithm.wake_optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            algorithm.sleep_optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        for _ in range(3):
+            algorithm.step(batch)
+        results.append(torch.cat([p.detach().flatten() for p in algorithm.model.parameters()]))
+    assert torch.equal(*results)
+
+
+def ascend_to_the_evidence(make, steps, latent_dim=3):
+    """Train a linear-Gaussian model; return where it started, where it got, and the maximum."""
+    torch.manual_seed(0)
+    scale = 0.7
+    data = images(linear_gaussian(), 500)
+    weight = 0.1 * torch.randn(6, latent_dim, dtype=torch.float64)
+    decoder = aevb.LinearGaussian(weight, torch.zeros(6).double(), scale=scale)
+    start = brute_force_evidence(decoder).log_prob(data).mean().item()
+    algorithm, optimizers = make(decoder, len(data))
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+        for optimizer in optimizers
+    ]
+    for _ in range(steps):
+        algorithm.step(batch_of(data))
+        for schedule in schedules:
+            schedule.step()
+    reached = brute_force_evidence(decoder).log_prob(data).mean().item()
+    best = ppca(data, latent_dim, scale)
+    assert reached <= best + 1e-6, "nothing is better than the maximum"
+    assert best - start > 0.5
+    return start, reached, best
+
+
+def test_monte_carlo_em_reaches_the_maximum_likelihood_evidence():
+    def make(decoder, num_data):
+        model = aevb.LatentVariableModel(decoder)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+        return aevb.MonteCarloEM(model, optimizer, num_data=num_data), [optimizer]
+
+    start, reached, best = ascend_to_the_evidence(make, 200)
+    assert reached > best - 0.01, (start, reached, best)
+
+
+def test_wake_sleep_reaches_the_evidence_where_its_encoder_can_be_exact():
+    """One latent dimension: the exact posterior is a normal with a linear mean, as is q."""
+
+    def make(decoder, num_data):
+        zeros = torch.zeros(1, dtype=torch.float64)
+        encoder = LinearEncoder(0.1 * torch.randn(1, 6, dtype=torch.float64), zeros, zeros)
+        model = aevb.VAE(encoder, decoder)
+        optimizers = [torch.optim.Adam(part.parameters(), lr=0.05) for part in (decoder, encoder)]
+        return aevb.WakeSleep(model, *optimizers), optimizers
+
+    start, reached, best = ascend_to_the_evidence(make, 500, latent_dim=1)
+    assert reached > best - 0.02, (start, reached, best)
+
+
+# --- Monte Carlo EM ------------------------------------------------------------------------------
+
+
+def test_only_the_chains_of_the_batch_move():
+    algorithm = make_monte_carlo_em(step_size=0.1)
+    before = algorithm.codes.clone()
+    indices = torch.tensor([7, 0, 3])
+    algorithm.step(aevb.Batch(torch.rand(3, P), torch.zeros(3).long(), indices))
+    moved = (algorithm.codes != before).any(1)
+    assert moved.nonzero().flatten().tolist() == [0, 3, 7]
+
+
+def test_chains_find_the_posterior_of_a_model_that_stands_still():
+    """Through batches in changing order, each image's chain draws from its own posterior."""
+    torch.manual_seed(0)
+    decoder = linear_gaussian()
+    model, data = aevb.LatentVariableModel(decoder), images(decoder, 2000)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    algorithm = aevb.MonteCarloEM(model, optimizer, num_data=2000, num_updates=1, step_size=0.2)
+    labels = torch.zeros(2000, dtype=torch.long)
+    for _ in range(30):
+        for indices in torch.randperm(2000).split(500):
+            algorithm.step(aevb.Batch(data[indices], labels[indices], indices))
+    posterior = decoder.exact_posterior(data)
+    error = (algorithm.codes - posterior.mean).detach()
+    assert_same_mean(error, 0.0)
+    assert_same_mean(
+        error.unsqueeze(-1) * error.unsqueeze(-2), posterior.covariance_matrix[0].detach()
+    )
+
+
+def test_the_step_size_is_tuned_to_the_acceptance_asked_for():
+    torch.manual_seed(0)
+    algorithm, batch = make_monte_carlo_em(target_acceptance=0.7), batch_of(torch.rand(50, P))
+    with_optimizers(algorithm, torch.optim.SGD, lr=0.0)
+    rows = [algorithm.step(batch) for _ in range(300)]
+    assert rows[0]["step_size"].item() == pytest.approx(0.01)
+    late = torch.stack([row["acceptance"] for row in rows[150:]])
+    assert late.mean().item() == pytest.approx(0.7, abs=0.03)
+
+
+@pytest.mark.parametrize("num_updates", [1, 5])
+def test_weights_are_updated_as_often_as_asked(num_updates):
+    algorithm = make_monte_carlo_em(num_updates=num_updates)
+    model, batch = algorithm.model, a_batch()
+    twin = make_monte_carlo_em().model
+    twin.load_state_dict(model.state_dict())
+    algorithm.step(batch)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.01)
+    for _ in range(num_updates):
+        optimizer.zero_grad()
+        (-aevb.complete_data(twin, batch.images, algorithm.codes[:4]).mean()).backward()
+        optimizer.step()
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_monte_carlo_em_leaves_an_encoder_alone():
+    model = aevb.VAE(aevb.GaussianMLP(P, D, (8,)), aevb.BernoulliMLP(D, P, (8,)))
+    model.encoder.forward = None  # it cannot even be called
+    make_monte_carlo_em(model).step(a_batch())
+    assert all(p.grad is None for p in model.encoder.parameters())
+
+
+def test_impossible_monte_carlo_em():
+    with pytest.raises(IndexError, match=r"not below num_data=50: pass num_data=len\(train\)"):
+        make_monte_carlo_em().step(
+            aevb.Batch(torch.rand(1, P), torch.zeros(1).long(), torch.tensor([50]))
+        )
+    model = aevb.LatentVariableModel(aevb.BernoulliMLP(D, P))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for options, message in (
+        ({"num_data": 0}, "num_data must be the number of images"),
+        ({"num_data": 5, "num_updates": 0}, "num_updates must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            aevb.MonteCarloEM(model, optimizer, **options)
+    with pytest.raises(ValueError, match="num_leapfrog must be at least 1"):
+        make_monte_carlo_em(num_leapfrog=0).step(a_batch())

@@ -29,8 +29,8 @@ class AEVB:
     Args:
         model: The model to train.
         optimizer: Any torch optimizer over its parameters.
-        estimator: :func:`aevb_lib.objectives.sgvb_b`, :func:`aevb_lib.objectives.sgvb_a`, or your
-            own.
+        estimator: :func:`aevb_lib.objectives.sgvb_b`, :func:`aevb_lib.objectives.sgvb_a`,
+            :func:`aevb_lib.objectives.iwae`, or your own.
         num_samples: L, samples per image; one is enough for a batch of 100 (section 2.3).
 
     Example:

@@ -1,0 +1,114 @@
+"""Monte Carlo EM (Wei & Tanner 1990): no encoder, a Markov chain for every image instead."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from aevb_lib import hmc
+from aevb_lib.models import LatentVariableModel
+from aevb_lib.objectives import complete_data
+from aevb_lib.types import Batch
+
+__all__ = ["MonteCarloEM"]
+
+
+class MonteCarloEM:
+    r"""Draw codes from the exact posterior, then maximize the likelihood of images and codes.
+
+    The E-step moves the chain of every image in the batch once, by Hamiltonian Monte Carlo on
+    :math:`p_\theta(z \mid x)`; the M-step is a few gradient steps on :math:`\log p_\theta(x, z)`
+    with the codes held fixed (appendix E). A chain goes on where it was when its image was last
+    seen, under weights that have changed since: with many images that is long ago, and this is what
+    the paper means when it says that the algorithm does not scale to large sets.
+
+    Args:
+        model: A generative model; an encoder, if it has one, is not used and not trained.
+        optimizer: Any torch optimizer over its parameters.
+        num_data: N, images in the data set. Chains are found by ``Batch.indices``.
+        num_leapfrog: Leapfrog steps of a move.
+        num_updates: Updates of the weights per batch.
+        target_acceptance: The step size, one for all chains, is tuned towards this.
+        step_size: With which to begin.
+
+    Raises:
+        ValueError: If there is no data or no update.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.LatentVariableModel(aevb.BernoulliMLP(3, 784))
+        >>> learner = MonteCarloEM(model, torch.optim.Adam(model.parameters()), num_data=1000)
+        >>> batch = aevb.Batch(torch.rand(100, 784), torch.zeros(100).long(), torch.arange(100))
+        >>> sorted(learner.step(batch)), learner.codes.shape
+        (['acceptance', 'log_joint', 'step_size'], torch.Size([1000, 3]))
+    """
+
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        optimizer: Optimizer,
+        *,
+        num_data: int,
+        num_leapfrog: int = 10,
+        num_updates: int = 5,
+        target_acceptance: float = 0.9,
+        step_size: float = 0.01,
+    ) -> None:
+        if num_data < 1:
+            raise ValueError(f"num_data must be the number of images, at least 1, got {num_data}")
+        if num_updates < 1:
+            raise ValueError(f"num_updates must be at least 1, got {num_updates}")
+        self.model = model
+        self.optimizer = optimizer
+        self.num_leapfrog = num_leapfrog
+        self.num_updates = num_updates
+        self.target_acceptance = target_acceptance
+        #: Where the chain of each image is, shape ``[N, D]``.
+        self.codes = model.prior().sample((num_data,))
+        self.step_size = torch.full_like(self.codes[0, 0], step_size)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        r"""Move the batch's chains once, then update the weights a few times.
+
+        Returns:
+            ``log_joint``, :math:`\log p_\theta(x, z)` of images and their new codes before the
+            first update, averaged over the batch, in nats per image; and, without a unit,
+            ``acceptance``, the average acceptance probability, and ``step_size`` of this move.
+
+        Raises:
+            IndexError: If an image's index is not below ``num_data``.
+        """
+        # Does nothing, unless the model has been moved since the last step.
+        self.codes, self.step_size = (
+            value.to(batch.images.device) for value in (self.codes, self.step_size)
+        )
+        z, step_size = self._codes_of(batch), self.step_size
+
+        def log_density(z: Tensor) -> Tensor:
+            return complete_data(self.model, batch.images, z)
+
+        state, info = hmc.step(
+            hmc.init(log_density, z),
+            log_density,
+            step_size=step_size,
+            num_leapfrog=self.num_leapfrog,
+        )
+        self.codes[batch.indices] = state.position
+        acceptance = info.acceptance.mean()
+        self.step_size = hmc.adapt_step_size(step_size, acceptance, target=self.target_acceptance)
+        for _ in range(self.num_updates):
+            self.optimizer.zero_grad()
+            (-log_density(state.position).mean()).backward()
+            self.optimizer.step()
+        log_joint = state.log_density.mean()
+        return {"log_joint": log_joint, "acceptance": acceptance, "step_size": step_size}
+
+    def _codes_of(self, batch: Batch) -> Tensor:
+        try:
+            return self.codes[batch.indices]
+        except IndexError as error:
+            raise IndexError(
+                f"an image's index is not below num_data={len(self.codes)}: "
+                "pass num_data=len(train), the size of the set that the batches are made from"
+            ) from error
