@@ -25,6 +25,7 @@ from aevb_lib.evaluation import (
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB, MonteCarloEM, Reconstruction, WakeSleep
 from aevb_lib.linear_gaussian import LinearGaussian
+from aevb_lib.marginal_likelihood import annealed_log_likelihood, hmc_log_likelihood
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
 from aevb_lib.objectives import (
@@ -37,6 +38,7 @@ from aevb_lib.objectives import (
     sleep,
     wake,
 )
+from aevb_lib.quadrature import quadrature_log_likelihood
 from aevb_lib.training import fit, seed_everything
 from aevb_lib.types import Algorithm, Batch, Codec
 
@@ -62,10 +64,12 @@ __all__ = [
     "Record",
     "WakeSleep",
     "active_units",
+    "annealed_log_likelihood",
     "bernoulli",
     "complete_data",
     "diagonal_normal",
     "fit",
+    "hmc_log_likelihood",
     "importance_log_likelihood",
     "iwae",
     "kl_divergence",
@@ -75,6 +79,7 @@ __all__ = [
     "mean_bound",
     "mean_elbo",
     "mean_reconstruction",
+    "quadrature_log_likelihood",
     "reconstruction",
     "reconstruction_error",
     "seed_everything",
