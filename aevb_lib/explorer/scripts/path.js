@@ -151,6 +151,6 @@ define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, ro
     el("div", { class: "x-film" }, dial.element, strips),
     el("div", { class: "x-row" }, player, chance, readout),
     el("div", { class: "x-ends" }, end("From", from), end("To", to)),
-    el("p", { class: "x-legend" }, "On a line between codes, parts of one shape bend into the other and parts fade; the cross-fade of pixels shows both digits at once."),
+    el("p", { class: "x-legend" }, "On a line between codes, parts of one shape bend into the other and parts fade; the cross-fade of pixels shows both digits at once. One pair is an anecdote: press “Random pair”."),
   ];
 });
