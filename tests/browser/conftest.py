@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from aevb_lib.explorer import page as explorer_page
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "_build" / "html"
 SUBFOLDER = "/some-name/"  # project pages of GitHub are not at the root of their server
@@ -220,3 +222,35 @@ def open_page(browser: Any, book: Path, request: Any) -> Iterator[Callable[..., 
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def open_explorer(
+    request: Any, browser: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Any]]:
+    """Opens the explorer NAME of the test's module on a page of its own, and waits for READY.
+
+    In the end, nothing may have been said on the console.
+    """
+    name = request.module.NAME
+    file = tmp_path_factory.mktemp(name) / f"{name}.html"
+    file.write_text(explorer_page(name), "utf8")
+    contexts, problems = [], []
+
+    def open_explorer(mode: str = "light", width: int = 800, motion: str = "reduce") -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000}, color_scheme=mode, reduced_motion=motion
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(file.as_uri())
+        page.wait_for_selector("[data-state=ready]")
+        page.wait_for_function(getattr(request.module, "READY", "true"))
+        return page
+
+    yield open_explorer
+    for context in contexts:
+        context.close()
+    assert problems == []

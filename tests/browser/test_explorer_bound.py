@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +11,13 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 import aevb_lib as aevb
-from aevb_lib.explorer import page as explorer_page
 
 pytestmark = pytest.mark.browser
 
+NAME = "bound"
 AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 ROOT = "document.querySelector('[data-explorer=bound]').explorer"
 GUESSES = [(0.0, 1.0), (2.2, 0.5), (1.2, 0.2), (1.2, 0.5), (-1.5, 2.0)]
-
-
-@pytest.fixture
-def open_explorer(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the explorer's page; in the end, nothing may have been said on the console."""
-    file = tmp_path / "bound.html"
-    file.write_text(explorer_page("bound"), "utf8")
-    contexts, problems = [], []
-
-    def open_explorer(mode: str = "light", width: int = 800) -> Any:
-        context = browser.new_context(
-            viewport={"width": width, "height": 1000}, color_scheme=mode, reduced_motion="reduce"
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_selector("[data-state=ready]")
-        return page
-
-    yield open_explorer
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 def moved(page: Any, problem: str, mean: float, sd: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +12,13 @@ import torch
 from torch.distributions import Normal
 
 import aevb_lib as aevb
-from aevb_lib.explorer import page as explorer_page
 
 pytestmark = pytest.mark.browser
 
+NAME = "cloud"
 AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 ROOT = "document.querySelector('[data-explorer=cloud]').explorer"
 STATES = [((-0.6, -2.1), (0.37, 0.37)), ((0.0, 0.7), (0.7, 0.4)), ((2.1, -1.3), (0.2, 1.1))]
-
-
-@pytest.fixture
-def open_explorer(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the explorer's page; in the end, nothing may have been said on the console."""
-    file = tmp_path / "cloud.html"
-    file.write_text(explorer_page("cloud"), "utf8")
-    contexts, problems = [], []
-
-    def open_explorer(mode: str = "light", width: int = 800, motion: str = "reduce") -> Any:
-        context = browser.new_context(
-            viewport={"width": width, "height": 1000}, color_scheme=mode, reduced_motion=motion
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_selector("[data-state=ready]")
-        return page
-
-    yield open_explorer
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 def log_joint(z: torch.Tensor) -> torch.Tensor:

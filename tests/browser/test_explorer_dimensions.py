@@ -5,7 +5,7 @@ Stated differences: log-likelihoods and divergences 2e-3 nats, codes 1e-4, pixel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,55 +17,27 @@ from torch import Tensor
 
 import aevb_lib as aevb
 from aevb_lib.explorer import data_script, embed
-from aevb_lib.explorer import page as explorer_page
 from aevb_lib.explorer.page import script
 from aevb_lib.pretrained import load_pretrained
 
 pytestmark = pytest.mark.browser
 
+NAME = "dimensions"
 AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 STATE = """() => {
     const { state } = document.querySelector("[data-explorer=dimensions]").explorer;
     const plain = value => ArrayBuffer.isView(value) ? [...value] : value;
     return Object.fromEntries(Object.entries(state).map(([key, value]) => [key, plain(value)]));
 }"""
-SETTLED = """() => {
+READY = """() => {
     const { explorer } = document.querySelector("[data-explorer=dimensions]");
     return explorer && explorer.state.pending === 0 && explorer.state.estimates.length;
 }"""
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("dimensions") / "dimensions.html"
-    path.write_text(explorer_page("dimensions"), "utf8")
-    return path
-
-
-@pytest.fixture
-def open_explorer(browser: Any, file: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the explorer's page; in the end, nothing may have been said on the console."""
-    contexts, problems = [], []
-
-    def open_explorer(mode: str = "light", width: int = 800) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=mode)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_function(SETTLED)
-        return page
-
-    yield open_explorer
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
 def settled(page: Any) -> dict[str, Any]:
     page.evaluate("() => new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))")
-    page.wait_for_function(SETTLED)
+    page.wait_for_function(READY)
     state: dict[str, Any] = page.evaluate(STATE)
     return state
 
@@ -224,7 +196,7 @@ def test_on_a_site_the_large_model_is_loaded_when_asked_for(browser: Any, tmp_pa
             (tmp_path / "data" / "vae-d200.js").write_text(data_script("vae-d200"), "ascii")
         page = context.new_page()
         page.goto((tmp_path / "index.html").as_uri())
-        page.wait_for_function(SETTLED)
+        page.wait_for_function(READY)
         assert not page.evaluate(large)
         page.get_by_role("radio", name="200 dimensions").click()
         if is_there:

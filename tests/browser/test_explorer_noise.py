@@ -5,7 +5,7 @@ Stated differences: codes 1e-4, squared errors 1e-5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 import aevb_lib as aevb
-from aevb_lib.explorer import page as explorer_page
 from aevb_lib.pretrained import load_pretrained
 
 pytestmark = pytest.mark.browser
 
+NAME = "noise"
 AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 KINDS = ("vae", "autoencoder")
-DONE = "document.querySelector('[data-explorer=noise]').explorer?.state.done"
+READY = "document.querySelector('[data-explorer=noise]').explorer?.state.done"
 STATE = """() => {
     const { state } = document.querySelector("[data-explorer=noise]").explorer;
     const side = ({ z, first, error, errors }) => ({ z: [...z], first: [...first], error, errors });
@@ -31,36 +31,8 @@ STATE = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("noise") / "noise.html"
-    path.write_text(explorer_page("noise"), "utf8")
-    return path
-
-
-@pytest.fixture
-def open_explorer(browser: Any, file: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the explorer's page; in the end, nothing may have been said on the console."""
-    contexts, problems = [], []
-
-    def open_explorer(mode: str = "light", width: int = 800) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=mode)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_function(DONE)
-        return page
-
-    yield open_explorer
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
 def settled(page: Any) -> dict[str, Any]:
-    page.wait_for_function(DONE)
+    page.wait_for_function(READY)
     state: dict[str, Any] = page.evaluate(STATE)
     return state
 

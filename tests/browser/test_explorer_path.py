@@ -6,7 +6,7 @@ Stated difference: pixels 1e-5.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +16,14 @@ import torch
 
 import aevb_lib as aevb
 from aevb_lib import latents
-from aevb_lib.explorer import page as explorer_page
 from aevb_lib.pretrained import load_pretrained
 
 pytestmark = pytest.mark.browser
 
+NAME = "path"
 AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 ROOT = "document.querySelector('[data-explorer=path]').explorer"
 WAYS = ("vae", "autoencoder", "cross-fade")
-
-
-@pytest.fixture(scope="module")
-def open_explorer(browser: Any, tmp_path_factory: Any) -> Iterator[Callable[..., Any]]:
-    """Opens the explorer's page; in the end, nothing may have been said on the console."""
-    file = tmp_path_factory.mktemp("path") / "path.html"
-    file.write_text(explorer_page("path"), "utf8")
-    contexts, problems = [], []
-
-    def open_explorer(motion: str = "reduce") -> Any:
-        context = browser.new_context(
-            viewport={"width": 800, "height": 1000}, reduced_motion=motion
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_selector("[data-state=ready]")
-        return page
-
-    yield open_explorer
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 @pytest.fixture(scope="module")
