@@ -35,9 +35,9 @@ class HMCState(NamedTuple):
         gradient: Gradient of the log-density, shape ``[..., D]``.
     """
 
-    position: Float[Tensor, "... D"]
-    log_density: Float[Tensor, "..."]
-    gradient: Float[Tensor, "... D"]
+    position: Float[Tensor, "*chains D"]
+    log_density: Float[Tensor, "*chains"]
+    gradient: Float[Tensor, "*chains D"]
 
 
 class HMCInfo(NamedTuple):
@@ -50,9 +50,9 @@ class HMCInfo(NamedTuple):
             infinite where the trajectory left the numbers.
     """
 
-    acceptance: Float[Tensor, "..."]
-    is_accepted: Bool[Tensor, "..."]
-    energy_error: Float[Tensor, "..."]
+    acceptance: Float[Tensor, "*chains"]
+    is_accepted: Bool[Tensor, "*chains"]
+    energy_error: Float[Tensor, "*chains"]
 
 
 def init(log_density: LogDensity, position: Float[Tensor, "*chains D"]) -> HMCState:

@@ -19,7 +19,14 @@ from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
 from aevb_lib.sample_quality import Judge
 
-__all__ = ["build", "load_judge", "load_pretrained", "save_judge", "save_weights"]
+__all__ = [
+    "build",
+    "load_judge",
+    "load_pretrained",
+    "load_weights",
+    "save_judge",
+    "save_weights",
+]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -119,8 +126,9 @@ def load_pretrained(
         ValueError: If there is no such kind.
         FileNotFoundError: If there are no such weights; the message lists those there are.
     """
-    model = build(kind, latent_dim, hidden_dim=hidden_dim)
-    return _load(model, _path(kind, latent_dim, folder))
+    return load_weights(
+        build(kind, latent_dim, hidden_dim=hidden_dim), kind, latent_dim, folder=folder
+    )
 
 
 def load_judge(*, folder: str | Path | None = None) -> Judge:
@@ -135,14 +143,29 @@ def load_judge(*, folder: str | Path | None = None) -> Judge:
     return _load(Judge(), _weights_folder(folder) / "judge.safetensors").eval()
 
 
+def load_weights(model: M, kind: str, latent_dim: int, *, folder: str | Path | None = None) -> M:
+    """Load into any model the weights that :func:`save_weights` wrote, and return it.
+
+    Args:
+        model: A model of the same shape.
+        kind: The name under which they were written.
+        latent_dim: D.
+        folder: Where the weight files are; those of the package by default.
+
+    Raises:
+        FileNotFoundError: If there are no such weights; the message lists those there are.
+    """
+    return _load(model, _path(kind, latent_dim, folder))
+
+
 def save_weights(
-    model: VAE | Autoencoder, kind: str, latent_dim: int, *, folder: str | Path | None = None
+    model: nn.Module, kind: str, latent_dim: int, *, folder: str | Path | None = None
 ) -> Path:
     """Write a model's weights as float16 where :func:`load_pretrained` finds them.
 
     Args:
         model: The trained model.
-        kind: ``"vae"`` or ``"autoencoder"``.
+        kind: ``"vae"`` or ``"autoencoder"``, or another name for :func:`load_weights`.
         latent_dim: D.
         folder: Where to write; the package's own assets by default.
 

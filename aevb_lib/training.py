@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,7 @@ def fit(
     epochs: int,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     record_every: int | None = None,
+    record_at: Collection[int] | None = None,
     on_record: Callable[[History], None] | None = None,
     progress: bool = True,
 ) -> History:
@@ -73,6 +74,7 @@ def fit(
             and random numbers it draws do not change the training.
         record_every: Steps between rows; one row per epoch by default. The last step is always
             recorded.
+        record_at: The steps to record instead, for rows that are not evenly spaced.
         on_record: Called with the history after each new row, to draw it while it grows.
         progress: Whether to show a progress bar. ``TQDM_DISABLE=1`` hides it everywhere.
 
@@ -95,7 +97,7 @@ def fit(
         >>> history["step"], history.metrics
         ([2, 4, 6], ['train_elbo', 'train_log_likelihood', 'train_kl'])
     """
-    interval, total = _plan(algorithm, batches, epochs, record_every)
+    is_due, total = _plan(algorithm, batches, epochs, record_every, record_at)
     history, meter = History(), _Meter()
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
@@ -104,7 +106,7 @@ def fit(
         for batch in _stream(batches, epochs):
             meter.add(_checked(algorithm.step(batch), "step"), len(batch.images))
             bar.update()
-            if meter.steps % interval and meter.steps < total:
+            if not is_due(meter.steps) and meter.steps < total:
                 continue
             metrics = meter.read()
             if evaluate is not None:
@@ -165,9 +167,13 @@ class _Meter:
 
 
 def _plan(
-    algorithm: Algorithm, batches: Batches, epochs: int, record_every: int | None
-) -> tuple[int, int]:
-    """Refuse what cannot work; return the steps between rows and the steps in all."""
+    algorithm: Algorithm,
+    batches: Batches,
+    epochs: int,
+    record_every: int | None,
+    record_at: Collection[int] | None,
+) -> tuple[Callable[[int], bool], int]:
+    """Refuse what cannot work; return whether a step is to be recorded, and the steps in all."""
     if not (hasattr(batches, "__len__") and hasattr(batches, "__iter__")):
         raise TypeError(
             f"a {type(batches).__name__} cannot be iterated over again and again, as every epoch "
@@ -185,7 +191,14 @@ def _plan(
     interval = len(batches) if record_every is None else record_every
     if interval < 1:
         raise ValueError(f"record_every must be at least 1, got {record_every}")
-    return interval, epochs * len(batches)
+    total = epochs * len(batches)
+    if record_at is None:
+        return lambda step: step % interval == 0, total
+    if record_every is not None:
+        raise ValueError("record_every and record_at exclude each other: give one of them")
+    if outside := [step for step in record_at if not 1 <= step <= total]:
+        raise ValueError(f"record_at has steps that are not among 1 to {total}: {outside}")
+    return frozenset(record_at).__contains__, total
 
 
 def _stream(batches: Batches, epochs: int) -> Iterator[Batch]:

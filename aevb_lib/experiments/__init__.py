@@ -6,8 +6,9 @@ these files. Nothing in them is typed by hand, and ``verify`` trains any of them
 """
 
 from aevb_lib.experiments.codes import measure_codes
+from aevb_lib.experiments.comparison import compare, load_compared
 from aevb_lib.experiments.recording import record, run_study, verify
-from aevb_lib.experiments.studies import STUDIES, Result, Run, load_result
+from aevb_lib.experiments.studies import STUDIES, ComparisonRun, Result, Run, load_result
 from aevb_lib.experiments.tables import (
     TABLES,
     group_results,
@@ -21,10 +22,13 @@ from aevb_lib.experiments.tables import (
 __all__ = [
     "STUDIES",
     "TABLES",
+    "ComparisonRun",
     "Result",
     "Run",
+    "compare",
     "group_results",
     "latent_dimension_table",
+    "load_compared",
     "load_result",
     "mean_and_interval",
     "mean_and_spread",

@@ -21,9 +21,11 @@ from aevb_lib.evaluation import (
     reconstruction_error,
 )
 from aevb_lib.experiments.codes import CODE_SETTINGS, measure_codes, trained_run
+from aevb_lib.experiments.comparison import compare, compare_again
 from aevb_lib.experiments.provenance import provenance, write_atomically
 from aevb_lib.experiments.studies import (
     SEEDS,
+    ComparisonRun,
     Result,
     Run,
     read_result,
@@ -67,7 +69,7 @@ def record(run: Run, folder: Path | None = None, *, device: str = "cpu") -> Resu
     torch.set_num_threads(1)  # two processes of one thread beat one process of two
     # scikit-learn asks joblib too, and must not spread one run over the workers of a cluster.
     with joblib.parallel_config(backend="sequential"):
-        result = (_measured if run.study == "codes" else _trained)(run, folder, device)
+        result = _done(run, folder, device)
     write_atomically(path, result.to_json())
     return result
 
@@ -115,13 +117,14 @@ def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
     Args:
         result: The record.
         epochs: How many epochs to train again. A measurement of codes has none: it is done again as
-            a whole, from the weights that are here.
+            a whole, from the weights that are here. Of a comparison, at least as far as the first
+            row.
         device: Where to compute. Another kind of device draws other noise, so a difference of a
             nat is natural there; on the same kind it is rounding.
 
     Returns:
-        The largest absolute difference of the test log-likelihood over these epochs, in nats; of
-        codes, the largest difference of any measured share.
+        The largest absolute difference of the test log-likelihood over these epochs, in nats; of a
+        comparison, of all that is recorded in nats; of codes, of any measured share.
 
     Raises:
         ValueError: If that many epochs are not recorded, or codes were measured in another way.
@@ -134,11 +137,19 @@ def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
             )
         again = _measured(result.run, None, device).final
         return max(abs(a - b) for a, b in zip(_shares(again), _shares(result.final), strict=True))
+    if isinstance(result.run, ComparisonRun):
+        return compare_again(result, epochs=epochs, device=device)
     if not 1 <= epochs <= len(result.history):
         raise ValueError(f"cannot verify {epochs} epochs: {len(result.history)} are recorded")
     _, history, _ = _train(result.run, epochs, device)
     recorded = result.history["log_likelihood"][:epochs]
     return max(abs(a - b) for a, b in zip(history["log_likelihood"], recorded, strict=True))
+
+
+def _done(run: Run, folder: Path | None, device: str) -> Result:
+    if isinstance(run, ComparisonRun):
+        return compare(run, folder, device=device)
+    return (_measured if run.study == "codes" else _trained)(run, folder, device)
 
 
 def _trained(run: Run, folder: Path | None, device: str) -> Result:

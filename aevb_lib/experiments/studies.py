@@ -14,6 +14,7 @@ from aevb_lib.history import History
 __all__ = [
     "SEEDS",
     "STUDIES",
+    "ComparisonRun",
     "Result",
     "Run",
     "load_result",
@@ -63,6 +64,28 @@ class Run:
 
 
 @dataclass(frozen=True)
+class ComparisonRun(Run):
+    """One training run in which AEVB is compared with another algorithm, by the paper's recipe.
+
+    Attributes:
+        algorithm: ``"aevb"``, ``"wake-sleep"`` or ``"mcem"``.
+        num_train: N, training images.
+        model: ``"vae"``, of which Monte Carlo EM uses and trains the decoder only.
+        learning_rate: 0, since the step of Adagrad is chosen in the run, see
+            :func:`aevb_lib.experiments.compare`.
+        epochs: Passes over the N training images.
+    """
+
+    algorithm: str = "aevb"
+    num_train: int = 50_000
+
+    @property
+    def name(self) -> str:
+        """File name of the result, without ending: ``mcem-n50000-d003-seed0``."""
+        return f"{self.algorithm}-n{self.num_train}-d{self.latent_dim:03d}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
 class Result:
     """What a run left behind.
 
@@ -76,6 +99,8 @@ class Result:
         final: Measured once, at the end, on test images: ``reconstruction_error``,
             ``kl_per_dimension``, and ``importance_log_likelihood`` if asked for. In the study
             ``codes``: what :func:`aevb_lib.experiments.measure_codes` returns.
+            For a :class:`ComparisonRun`, ``history`` and ``final`` are those of
+            :func:`aevb_lib.experiments.compare`.
         provenance: Versions, commit, hardware, date, seconds in all.
     """
 
@@ -94,7 +119,33 @@ class Result:
         """Read what :meth:`to_json` wrote."""
         content = json.loads(text)
         history = History.from_json(json.dumps(content["history"]))
-        return cls(Run(**content["run"]), history, content["final"], content["provenance"])
+        kind = ComparisonRun if "algorithm" in content["run"] else Run
+        return cls(kind(**content["run"]), history, content["final"], content["provenance"])
+
+
+def _compared(
+    study: str,
+    algorithm: str,
+    latent_dim: int,
+    seed: int,
+    *,
+    epochs: int,
+    hidden_dim: int = 500,
+    num_train: int = 50_000,
+) -> ComparisonRun:
+    return ComparisonRun(
+        study,
+        "vae",
+        latent_dim,
+        seed,
+        # Wake-sleep dreams in black and white, so its encoder must see such images awake too.
+        regime="static",
+        hidden_dim=hidden_dim,
+        epochs=epochs,
+        learning_rate=0.0,
+        algorithm=algorithm,
+        num_train=num_train,
+    )
 
 
 # Seed by seed over everything else, so that three seeds of all sizes are complete early.
@@ -115,6 +166,27 @@ STUDIES: dict[str, tuple[Run, ...]] = {
         for seed in SEEDS
         for latent_dim in LATENT_DIMS
         for model in ("vae", "autoencoder")
+    ),
+    # The paper's figure 2: ten million images for two sizes, two million for the others.
+    "bound-vs-samples": tuple(
+        _compared("bound-vs-samples", algorithm, latent_dim, 0, epochs=epochs)
+        for latent_dim, epochs in ((20, 200), (3, 200), (200, 40), (10, 40), (5, 40))
+        for algorithm in ("aevb", "wake-sleep")
+    ),
+    # The paper's figure 3: 8,000 steps of Monte Carlo EM, which are dear, and 32,000 of the others.
+    "likelihood-race": tuple(
+        _compared(
+            "likelihood-race",
+            algorithm,
+            3,
+            seed,
+            hidden_dim=100,
+            num_train=num_train,
+            epochs=100 * (8_000 if algorithm == "mcem" else 32_000) // num_train,
+        )
+        for seed in SEEDS[:3]
+        for num_train in (50_000, 1_000)
+        for algorithm in ("aevb", "wake-sleep", "mcem")
     ),
 }
 
@@ -185,9 +257,9 @@ def read_result(run: Run, folder: Path | None = None) -> Result:
 def weights_folder(run: Run, folder: Path | None = None) -> Path:
     """Return where the weights that a run ends with are kept.
 
-    Those of the study ``latent-dimension`` with the first seed ship with the package. All others
-    would be 80 MB: they stay in the user's cache, beside the unpacked MNIST, for whoever wants to
-    measure the same models again without training them again.
+    Those of the studies ``latent-dimension`` and ``likelihood-race`` with the first seed ship with
+    the package. All others would be 80 MB: they stay in the user's cache, beside the unpacked
+    MNIST, for whoever wants to measure the same models again without training them again.
 
     Args:
         run: The run.
@@ -196,7 +268,8 @@ def weights_folder(run: Run, folder: Path | None = None) -> Path:
     Returns:
         A folder for :func:`aevb_lib.pretrained.save_weights` and ``load_pretrained``.
     """
-    if (run.study, run.seed) == ("latent-dimension", SEEDS[0]):
-        return studies_folder().parent / "weights" if folder is None else folder / "weights"
+    if run.seed == SEEDS[0] and run.study in ("latent-dimension", "likelihood-race"):
+        shipped = studies_folder().parent / "weights" if folder is None else folder / "weights"
+        return shipped if run.study == "latent-dimension" else shipped / run.study
     cache = default_root() if folder is None else folder / "cache"
     return cache / "weights" / run.study / f"{run.regime}-seed{run.seed}"
