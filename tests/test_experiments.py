@@ -16,10 +16,13 @@ import aevb_lib as aevb
 from aevb_lib import experiments
 from aevb_lib.experiments import (
     STUDIES,
+    ComparisonRun,
     Result,
     Run,
     codes,
+    comparison,
     latent_dimension_table,
+    load_compared,
     load_result,
     record,
     recording,
@@ -28,8 +31,10 @@ from aevb_lib.experiments import (
     verify,
 )
 from aevb_lib.experiments.__main__ import main
+from aevb_lib.experiments.studies import read_result
 from aevb_lib.experiments.tables import mean_and_spread
 from aevb_lib.latents import neighbor_accuracy
+from aevb_lib.marginal_likelihood import annealed_log_likelihood
 from aevb_lib.noise import NoiseCurve, noise_curve
 from aevb_lib.pretrained import load_judge, load_pretrained
 from aevb_lib.sample_quality import FeatureCloud, SampleQuality
@@ -46,6 +51,8 @@ SHIPPED = [
     for run in STUDIES[study]
     if studies.result_path(run).exists()
 ]
+COMPARISONS = ("bound-vs-samples", "likelihood-race")
+COMPARED = [run for s in COMPARISONS for run in STUDIES[s] if studies.result_path(run).exists()]
 
 
 @pytest.fixture
@@ -84,7 +91,7 @@ def test_a_studys_runs_have_names_of_their_own(study):
     names = [run.name for run in STUDIES[study]]
     assert len(set(names)) == len(names)
     for run in STUDIES[study]:
-        assert Run(**json.loads(json.dumps(asdict(run)))) == run
+        assert type(run)(**json.loads(json.dumps(asdict(run)))) == run
 
 
 def test_no_record_is_an_orphan():
@@ -95,7 +102,7 @@ def test_no_record_is_an_orphan():
 
 
 def test_shipped_records_are_what_the_code_would_run():
-    for study in {study for study, _ in SHIPPED} - {"codes"}:
+    for study in {study for study, _ in SHIPPED} & {"latent-dimension", "regimes"}:
         for result in load_result(study):  # raises where a configuration differs
             run, history = result.run, result.history
             assert not history.interrupted
@@ -110,6 +117,53 @@ def test_shipped_records_are_what_the_code_would_run():
                 kl = result.final["kl_per_dimension"]
                 assert len(kl) == run.latent_dim
                 assert sum(kl) == pytest.approx(last["kl"], abs=0.01)
+
+
+def test_shipped_comparisons_are_what_the_code_would_run():
+    assert {run.study for run in COMPARED} == set(COMPARISONS)
+    for run in COMPARED:
+        result = read_result(run)  # raises where a configuration differs
+        history, final = result.history, result.final
+        total = run.epochs * comparison._steps_per_epoch(run)
+        expected = comparison._rows(run, total)
+        assert history["step"] == expected + [total] * (expected[-1] < total), run.name
+        assert history.last.examples == run.epochs * run.num_train
+        assert Result.from_json(result.to_json()) == result
+        assert type(Result.from_json(result.to_json()).run) is ComparisonRun
+        tried = {float(rate): value for rate, value in final["learning_rates"].items()}
+        assert tuple(tried) == comparison.LEARNING_RATES
+        assert tried[final["learning_rate"]] == max(tried.values())
+        assert 0 < final["step_seconds"] < 1
+        if run.study == "bound-vs-samples":
+            last = history.last.metrics
+            assert last["elbo"] == pytest.approx(last["log_likelihood"] - last["kl"], abs=1e-3)
+        if run.algorithm == "mcem":
+            assert history["train_acceptance"][-1] == pytest.approx(0.9, abs=0.02)
+
+
+def test_shipped_weights_of_the_race_are_the_recorded_ones():
+    test = aevb.load_mnist(regime="static")[1].take(comparison.NUM_ROW)
+    shipped = [run for run in COMPARED if (run.study, run.seed) == ("likelihood-race", 0)]
+    for run in shipped:
+        model = load_compared(run)
+        last = read_result(run).history.last.metrics
+        if isinstance(model, aevb.VAE):
+            assert aevb.mean_elbo(model, test) == pytest.approx(last["elbo"], abs=0.03), run.name
+        else:
+            # Chains amplify the rounding of weights, so they are other chains: noise of estimates.
+            annealed = annealed_log_likelihood(model, test.images, num_temperatures=30)
+            value = annealed.mean().item()
+            assert value == pytest.approx(last["annealed_log_likelihood"], abs=0.5), run.name
+
+
+@pytest.mark.parametrize(
+    ("study", "last"), [("bound-vs-samples", 80_635), ("likelihood-race", 64_000)]
+)
+def test_rows_of_a_comparison_grow_geometrically(study, last):
+    first, per_doubling = comparison.ROWS[study]
+    rows = comparison._rows(STUDIES[study][0], 100_000)
+    assert rows[0] == first and rows[-1] == last
+    assert rows[per_doubling] == 2 * first
 
 
 codes_ship = pytest.mark.skipif(

@@ -69,6 +69,12 @@ def test_rows_are_where_they_belong(steps, epochs, every):
     assert history["seconds"] == sorted(history["seconds"])
 
 
+@given(at=st.sets(st.integers(1, 12)))
+def test_rows_are_where_they_are_asked_for(at):
+    history = fit(Counter(), batches(4), epochs=3, record_at=at)
+    assert history["step"] == sorted(at | {12})
+
+
 def test_a_short_last_batch_counts_what_it_holds():
     data = aevb.ImageSet(torch.rand(50, 16))
     assert fit(Counter(), data.batches(20), epochs=2)["examples"] == [50, 100]
@@ -205,6 +211,8 @@ def test_nan_images_are_caught_even_past_the_image_set():
         ({"epochs": -1}, "nothing to do"),
         ({"record_every": 0}, "record_every must be at least 1"),
         ({"record_every": -5}, "record_every must be at least 1"),
+        ({"record_every": 2, "record_at": [1]}, "exclude each other"),
+        ({"record_at": [0, 1, 4]}, r"not among 1 to 3: \[0, 4\]"),
     ],
 )
 def test_bad_options(options, message):

@@ -42,6 +42,8 @@ ROWS = {"bound-vs-samples": (500, 3), "likelihood-race": (250, 1)}
 # Images on which the bound is averaged; on which log p(x) is estimated in each row, and at the end.
 NUM_BOUND, NUM_ROW, NUM_FINAL = 10_000, 100, 1_000
 NUM_TEMPERATURES, NUM_CHAINS = 100, 8
+# Of ten steps each, among which the fastest tells what a step costs.
+NUM_STRETCHES = 20
 
 
 def compare(run: ComparisonRun, folder: Path | None = None, *, device: str = "cpu") -> Result:
@@ -65,7 +67,7 @@ def compare(run: ComparisonRun, folder: Path | None = None, *, device: str = "cp
 
     Raises:
         KeyboardInterrupt: If interrupted; nothing is written then.
-        KeyError: If there is no such study or algorithm.
+        ValueError: If there is no such algorithm.
     """
     started = time.perf_counter()
     train, test = _data(run, device)
@@ -158,7 +160,11 @@ def _learner(run: ComparisonRun, model: LatentVariableModel, rate: float) -> Alg
     assert isinstance(model, VAE)
     if run.algorithm == "wake-sleep":
         return WakeSleep(model, adagrad(model.decoder), adagrad(model.encoder))
-    return {"aevb": AEVB}[run.algorithm](model, adagrad(model))
+    if run.algorithm == "aevb":
+        return AEVB(model, adagrad(model))
+    raise ValueError(
+        f"no algorithm called {run.algorithm!r}; there are: 'aevb', 'wake-sleep', 'mcem'"
+    )
 
 
 def _train(
@@ -237,14 +243,14 @@ def _early_performance(model: LatentVariableModel, run: ComparisonRun, train: Im
 
 
 def _step_seconds(learner: Algorithm, train: ImageSet, batch_size: int, device: str) -> float:
-    """Seconds per step: the fastest of twenty stretches, which nothing has disturbed.
+    """Seconds per step: the fastest of some stretches, which nothing has disturbed.
 
     On a CPU of this process alone, so that other processes are not counted.
     """
     clock = time.process_time if device == "cpu" else time.perf_counter
     batches = list(train.take(min(10 * batch_size, len(train))).batches(batch_size))
     stretches = []
-    for _ in range(20):
+    for _ in range(NUM_STRETCHES):
         started = clock()
         for batch in batches:
             values = learner.step(batch)
