@@ -25,7 +25,11 @@ from aevb_lib.evaluation import (
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB, MonteCarloEM, Reconstruction, WakeSleep
 from aevb_lib.linear_gaussian import LinearGaussian
-from aevb_lib.marginal_likelihood import annealed_log_likelihood, hmc_log_likelihood
+from aevb_lib.marginal_likelihood import (
+    annealed_log_likelihood,
+    hmc_log_likelihood,
+    posterior_draws,
+)
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
 from aevb_lib.objectives import (
@@ -39,6 +43,7 @@ from aevb_lib.objectives import (
     wake,
 )
 from aevb_lib.quadrature import quadrature_log_likelihood
+from aevb_lib.refinement import refine_posterior
 from aevb_lib.training import fit, seed_everything
 from aevb_lib.types import Algorithm, Batch, Codec
 
@@ -79,9 +84,11 @@ __all__ = [
     "mean_bound",
     "mean_elbo",
     "mean_reconstruction",
+    "posterior_draws",
     "quadrature_log_likelihood",
     "reconstruction",
     "reconstruction_error",
+    "refine_posterior",
     "seed_everything",
     "sgvb_a",
     "sgvb_b",

@@ -25,7 +25,7 @@ from aevb_lib import hmc
 from aevb_lib.distributions import log_mean_exp
 from aevb_lib.models import LatentVariableModel
 
-__all__ = ["annealed_log_likelihood", "hmc_log_likelihood"]
+__all__ = ["annealed_log_likelihood", "hmc_log_likelihood", "posterior_draws"]
 
 # Decoded values in memory at once, codes times images times pixels: 100 MB of float32.
 MAX_DECODED = 25_000_000
@@ -54,9 +54,8 @@ def hmc_log_likelihood(
     for any density q. One Markov chain per image draws L codes, to which q is fitted, and then L
     new ones, which go into the formula: with the same codes in both, q would be too high where they
     happen to be. Here q is a normal distribution with full covariance: with it the estimate has no
-    variance where the posterior is normal, and it decays faster than the fraction's denominator as
-    long as it is not much wider than the posterior, so the average has a variance. Where the
-    posterior has several modes, the chain sees one of them and the estimate misses the others.
+    variance where the posterior is normal, and has one as long as q is not much wider than the
+    posterior. Of several modes the chain sees one, and the estimate misses the others.
 
     The paper trusts it below five latent dimensions.
 
@@ -64,10 +63,9 @@ def hmc_log_likelihood(
         model: A generative model.
         x: Images, shape ``[B, P]``.
         num_samples: L, draws for the fit and as many for the estimate; more than D.
-        num_leapfrog: Leapfrog steps from one draw to the next.
-        num_warmup: Moves before the first draw, while each chain's step size is tuned.
-        target_acceptance: What it is tuned to.
-        seed: Seed of the draws.
+        num_leapfrog: See :func:`posterior_draws`, also for the others.
+        num_warmup: Moves before the first draw.
+        target_acceptance, seed: Of the chains.
 
     Returns:
         One value per image in nats, shape ``[B]``.
@@ -86,8 +84,56 @@ def hmc_log_likelihood(
             f"num_samples must exceed the latent dimension {model.latent_dim}, or a covariance "
             f"cannot be fitted to the draws; got {num_samples}"
         )
+    options = {"num_leapfrog": num_leapfrog, "num_warmup": num_warmup, "seed": seed}
+    z, log_joint, _ = posterior_draws(
+        model, x, 2 * num_samples, target_acceptance=target_acceptance, **options
+    )
+    q = _fit_normal(z[:num_samples])
+    return -log_mean_exp(q.log_prob(z[num_samples:]) - log_joint[num_samples:])
+
+
+@torch.no_grad()
+def posterior_draws(
+    model: LatentVariableModel,
+    x: Float[Tensor, "B P"],
+    num_draws: int,
+    *,
+    num_leapfrog: int = 4,
+    num_warmup: int = 50,
+    target_acceptance: float = 0.9,
+    seed: int = 0,
+) -> hmc.HMCState:
+    r"""Draw codes from the exact posteriors :math:`p_\theta(z \mid x)`, by one chain per image.
+
+    A chain starts at a code from the prior, chosen among a thousand by how well it explains the
+    image. Neighboring draws resemble each other, and of several modes far apart it sees only one.
+
+    Args:
+        model: A generative model.
+        x: Images, shape ``[B, P]``.
+        num_draws: Moves after the warm-up; each gives one draw.
+        num_leapfrog: Leapfrog steps from one draw to the next.
+        num_warmup: Moves before the first draw, while each chain's step size is tuned.
+        target_acceptance: What it is tuned to.
+        seed: Of the draws.
+
+    Returns:
+        Codes, shape ``[num_draws, B, D]``, with :math:`\log p_\theta(x, z)` of each, shape
+        ``[num_draws, B]``, and its gradient.
+
+    Raises:
+        ValueError: If there is no draw or no image.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> model = aevb.LatentVariableModel(aevb.BernoulliMLP(2, 16))
+        >>> posterior_draws(model, torch.rand(5, 16).round(), 20).position.shape
+        torch.Size([20, 5, 2])
+    """
+    if num_draws < 1:
+        raise ValueError(f"num_draws must be at least 1, got {num_draws}")
     generator = _generator(x, seed)
-    values = []
+    chains = []
     for images in _pieces(x, NUM_STARTS):
 
         def log_density(z: Tensor, images: Tensor = images) -> Tensor:
@@ -96,7 +142,7 @@ def hmc_log_likelihood(
         state = hmc.init(log_density, _start(model, images, generator))
         step_size = torch.full_like(state.log_density, 0.1)
         draws = []
-        for move in range(num_warmup + 2 * num_samples):
+        for move in range(num_warmup + num_draws):
             state, info = _move(state, log_density, step_size, num_leapfrog, generator)
             if move < num_warmup:
                 step_size = hmc.adapt_step_size(
@@ -107,11 +153,8 @@ def hmc_log_likelihood(
                 )
             else:
                 draws.append(state)
-        fitted = torch.stack([draw.position for draw in draws[:num_samples]], 1)  # [B, L, D]
-        q = _fit_normal(fitted)
-        log_ratios = [q.log_prob(draw.position) - draw.log_density for draw in draws[num_samples:]]
-        values.append(-log_mean_exp(torch.stack(log_ratios)))
-    return torch.cat(values)
+        chains.append([torch.stack(parts) for parts in zip(*draws, strict=True)])
+    return hmc.HMCState(*(torch.cat(parts, 1) for parts in zip(*chains, strict=True)))
 
 
 @torch.no_grad()
@@ -264,10 +307,10 @@ def _move(
     )
 
 
-def _fit_normal(z: Float[Tensor, "B L D"]) -> MultivariateNormal:
-    mean = z.mean(1)
-    centered = z - mean.unsqueeze(1)
-    covariance = centered.mT @ centered / (z.shape[1] - 1)
+def _fit_normal(z: Float[Tensor, "L B D"]) -> MultivariateNormal:
+    mean = z.mean(0)
+    centered = (z - mean).transpose(0, 1)  # [B, L, D]
+    covariance = centered.mT @ centered / (len(z) - 1)
     # Any density will do, so a chain that hardly moved may have one that is a little wider.
     ridge = 1e-3 * covariance.diagonal(dim1=-2, dim2=-1).mean(-1) + 1e-6
     return MultivariateNormal(

@@ -27,6 +27,7 @@ LAYERS = [
         "evaluation",
         "marginal_likelihood",
         "quadrature",
+        "refinement",
         "training",
         "sample_quality",
     ],

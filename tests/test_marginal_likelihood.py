@@ -4,8 +4,15 @@ import math
 
 import pytest
 import torch
-from oracles import assert_same_mean, brute_force_evidence, images, linear_gaussian
+from oracles import (
+    assert_same_mean,
+    brute_force_evidence,
+    brute_force_posterior,
+    images,
+    linear_gaussian,
+)
 from torch import nn
+from torch.distributions import MultivariateNormal
 
 import aevb_lib as aevb
 from aevb_lib import marginal_likelihood, quadrature
@@ -143,6 +150,36 @@ def test_more_draws_bring_the_papers_estimator_closer():
     )
     assert many < 0.06 < few
     assert many < few / 3
+
+
+def test_draws_of_the_posterior_have_its_moments():
+    decoder = linear_gaussian()
+    x = images(decoder, 50)
+    model = aevb.LatentVariableModel(decoder)
+    draws = aevb.posterior_draws(model, x, 200)
+    weight, bias, covariance = brute_force_posterior(decoder)
+    centered = draws.position - (x @ weight.T + bias)
+    assert draws.position.shape == (200, 50, 3)
+    torch.testing.assert_close(draws.log_density, model.log_joint(x, draws.position).detach())
+    assert centered.mean((0, 1)).abs().max() < 0.1 * covariance.diagonal().sqrt().max()
+    spread = torch.einsum("lbi,lbj->ij", centered, centered) / (200 * 50)
+    torch.testing.assert_close(spread, covariance, rtol=0, atol=0.1 * float(covariance.max()))
+
+
+def test_the_papers_estimator_fits_and_evaluates_on_different_draws():
+    decoder = linear_gaussian()
+    model, x = aevb.LatentVariableModel(decoder), images(decoder, 4)
+    z, log_joint, _ = aevb.posterior_draws(model, x, 40)
+    q = MultivariateNormal(z[:20].mean(0), torch.stack([c.T.cov() for c in z[:20].unbind(1)]))
+    by_hand = -aevb.log_mean_exp(q.log_prob(z[20:]) - log_joint[20:])
+    torch.testing.assert_close(
+        aevb.hmc_log_likelihood(model, x, num_samples=20), by_hand, rtol=0, atol=0.02
+    )
+
+
+def test_no_draws():
+    with pytest.raises(ValueError, match="num_draws must be at least 1"):
+        aevb.posterior_draws(generative(), small_images(), 0)
 
 
 def test_a_covariance_needs_draws():

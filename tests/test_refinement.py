@@ -1,0 +1,114 @@
+"""The best posterior of its family: found where it is known, and left alone where it is reached."""
+
+import pytest
+import torch
+from oracles import (
+    brute_force_evidence,
+    brute_force_posterior,
+    exact_vae,
+    images,
+    linear_gaussian,
+    mismatched_vae,
+    true_kl,
+)
+
+import aevb_lib as aevb
+from aevb_lib import refinement
+
+
+class Answer(torch.nn.Module):
+    """An encoder that gives back what it was given."""
+
+    def __init__(self, q):
+        super().__init__()
+        self.q = q
+
+    def forward(self, x):
+        return self.q
+
+
+def gap(decoder, x, q):
+    """KL from q to the exact posterior, one value per image."""
+    return true_kl(aevb.VAE(Answer(q), decoder, latent_dim=q.mean.shape[-1]), x)
+
+
+def poor_start(x, latent_dim):
+    shape = (len(x), latent_dim)
+    return aevb.diagonal_normal(x.new_full(shape, 0.5), x.new_full(shape, 2.0))
+
+
+def test_the_gap_vanishes_where_the_family_holds_the_posterior():
+    decoder = linear_gaussian(orthogonal=True)
+    model, x = aevb.LatentVariableModel(decoder), images(decoder, 20)
+    start = poor_start(x, decoder.in_dim)
+    assert gap(decoder, x, start).min() > 0.5
+    q = aevb.refine_posterior(model, x, start)
+    assert gap(decoder, x, q).max() < 1e-5
+    # Then every weight is the evidence.
+    z = q.sample((5,))
+    weights = model.log_joint(x, z) - q.log_prob(z)
+    truth = brute_force_evidence(decoder).log_prob(x).expand(5, -1)
+    torch.testing.assert_close(weights, truth, rtol=0, atol=0.02)
+
+
+def test_the_best_of_a_family_without_the_posterior_is_known_too():
+    """Of diagonal normals, the one with the exact mean and the precision's diagonal."""
+    model = mismatched_vae()
+    x = images(model.decoder, 20)
+    q = aevb.refine_posterior(model, x, model.posterior(x), num_steps=600, num_samples=50)
+    weight, bias, covariance = brute_force_posterior(model.decoder)
+    best = aevb.diagonal_normal(
+        x @ weight.T + bias, torch.linalg.inv(covariance).diagonal().rsqrt().expand(20, -1)
+    )
+    floor = gap(model.decoder, x, best)
+    assert floor.min() > 0.005
+    assert (gap(model.decoder, x, q) - floor).abs().max() < 0.01
+    assert (gap(model.decoder, x, model.posterior(x)) - floor).min() > 0.03
+
+
+def test_an_exact_encoder_is_left_alone():
+    model = exact_vae()
+    x = images(model.decoder, 10)
+    start = model.posterior(x)
+    q = aevb.refine_posterior(model, x, start, num_steps=20)
+    torch.testing.assert_close(q.mean, start.mean, rtol=0, atol=1e-4)
+    torch.testing.assert_close(q.stddev, start.stddev, rtol=0, atol=1e-4)
+
+
+def test_repeatable_and_without_a_trace():
+    model = aevb.VAE(aevb.GaussianMLP(8, 2), aevb.BernoulliMLP(2, 8))
+    x, state = torch.rand(4, 8).round(), torch.get_rng_state()
+    first = aevb.refine_posterior(model, x, model.posterior(x), num_steps=5)
+    with torch.no_grad():
+        again = aevb.refine_posterior(model, x, model.posterior(x), num_steps=5)
+    other = aevb.refine_posterior(model, x, model.posterior(x), num_steps=5, seed=1)
+    assert torch.equal(first.mean, again.mean)
+    assert torch.equal(first.stddev, again.stddev)
+    assert not torch.equal(first.mean, other.mean)
+    assert not first.mean.requires_grad
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_images_do_not_touch_each_other(monkeypatch):
+    """In pieces of one image the answer is the same, up to the noise of other samples."""
+    decoder = linear_gaussian(orthogonal=True)
+    model, x = aevb.LatentVariableModel(decoder), images(decoder, 3)
+    start = poor_start(x, decoder.in_dim)
+    whole = aevb.refine_posterior(model, x, start)
+    monkeypatch.setattr(refinement, "MAX_DECODED", 10 * x.shape[1])
+    single = aevb.refine_posterior(model, x, start)
+    assert single.mean.shape == whole.mean.shape
+    torch.testing.assert_close(single.mean, whole.mean, rtol=0, atol=0.01)
+
+
+def test_impossible_refinement():
+    decoder = linear_gaussian()
+    model, x = aevb.LatentVariableModel(decoder), images(decoder, 3)
+    start = poor_start(x, decoder.in_dim)
+    for options in ({"num_steps": 0}, {"num_samples": 0}):
+        with pytest.raises(ValueError, match="num_steps and num_samples must be at least 1"):
+            aevb.refine_posterior(model, x, start, **options)
+    for images_, q in ((x[:2], start), (x[:0], poor_start(x[:0], 3)), (x, poor_start(x, 2))):
+        with pytest.raises(ValueError, match="a start"):
+            aevb.refine_posterior(model, images_, q)
