@@ -7,8 +7,7 @@ know the generative model alone, so they can judge any way of training it, and t
 * the paper's estimator (appendix D) fits a density to draws from the posterior: for a few.
 
 Where :mod:`aevb_lib.quadrature` is feasible, both can be held against it. They return nats per
-image, draw their random numbers from ``seed`` and nowhere else, and work in pieces, so that memory
-does not grow with the number of images.
+image, draw their random numbers from ``seed`` and nowhere else, and work in pieces.
 """
 
 from __future__ import annotations
@@ -55,17 +54,17 @@ def hmc_log_likelihood(
     new ones, which go into the formula: with the same codes in both, q would be too high where they
     happen to be. Here q is a normal distribution with full covariance: with it the estimate has no
     variance where the posterior is normal, and has one as long as q is not much wider than the
-    posterior. Of several modes the chain sees one, and the estimate misses the others.
-
-    The paper trusts it below five latent dimensions.
+    posterior. Of several modes the chain sees one, and the estimate misses the others. The paper
+    trusts it below five latent dimensions.
 
     Args:
         model: A generative model.
         x: Images, shape ``[B, P]``.
         num_samples: L, draws for the fit and as many for the estimate; more than D.
-        num_leapfrog: See :func:`posterior_draws`, also for the others.
+        num_leapfrog: As for :func:`posterior_draws`, here and below.
         num_warmup: Moves before the first draw.
-        target_acceptance, seed: Of the chains.
+        target_acceptance: Of the chains.
+        seed: Of the chains.
 
     Returns:
         One value per image in nats, shape ``[B]``.
@@ -84,9 +83,14 @@ def hmc_log_likelihood(
             f"num_samples must exceed the latent dimension {model.latent_dim}, or a covariance "
             f"cannot be fitted to the draws; got {num_samples}"
         )
-    options = {"num_leapfrog": num_leapfrog, "num_warmup": num_warmup, "seed": seed}
     z, log_joint, _ = posterior_draws(
-        model, x, 2 * num_samples, target_acceptance=target_acceptance, **options
+        model,
+        x,
+        2 * num_samples,
+        num_leapfrog=num_leapfrog,
+        num_warmup=num_warmup,
+        target_acceptance=target_acceptance,
+        seed=seed,
     )
     q = _fit_normal(z[:num_samples])
     return -log_mean_exp(q.log_prob(z[num_samples:]) - log_joint[num_samples:])
@@ -105,7 +109,7 @@ def posterior_draws(
 ) -> hmc.HMCState:
     r"""Draw codes from the exact posteriors :math:`p_\theta(z \mid x)`, by one chain per image.
 
-    A chain starts at a code from the prior, chosen among a thousand by how well it explains the
+    A chain starts at a draw from the prior, chosen among a thousand by how well it explains the
     image. Neighboring draws resemble each other, and of several modes far apart it sees only one.
 
     Args:
@@ -145,11 +149,9 @@ def posterior_draws(
         for move in range(num_warmup + num_draws):
             state, info = _move(state, log_density, step_size, num_leapfrog, generator)
             if move < num_warmup:
+                rate = 1 - move / num_warmup  # less and less, so that it comes to rest
                 step_size = hmc.adapt_step_size(
-                    step_size,
-                    info.acceptance,
-                    target=target_acceptance,
-                    rate=1 - move / num_warmup,  # less and less, so that it comes to rest
+                    step_size, info.acceptance, target=target_acceptance, rate=rate
                 )
             else:
                 draws.append(state)
@@ -178,10 +180,9 @@ def annealed_log_likelihood(
         \log w = \sum_{t=1}^{T} (\beta_t - \beta_{t-1}) \log p_\theta(x \mid z_{t-1}), \qquad
         \mathbb E[w] = p_\theta(x).
 
-    The average of w over chains is unbiased, so its logarithm is a lower bound in expectation. For
-    that the step sizes must not depend on the chains: each image's are tuned on a chain of its own,
-    made first and thrown away. The temperatures follow a sigmoid, dense at both ends (Wu et al.
-    2017).
+    The average of w is unbiased, so its logarithm is a lower bound in expectation. For that the
+    step sizes must not depend on the chains: each image's are tuned on a chain that is thrown away.
+    The temperatures follow a sigmoid, dense at both ends (Wu et al. 2017).
 
     Args:
         model: A generative model, with any latent dimension.
@@ -313,8 +314,5 @@ def _fit_normal(z: Float[Tensor, "L B D"]) -> MultivariateNormal:
     covariance = centered.mT @ centered / (len(z) - 1)
     # Any density will do, so a chain that hardly moved may have one that is a little wider.
     ridge = 1e-3 * covariance.diagonal(dim1=-2, dim2=-1).mean(-1) + 1e-6
-    return MultivariateNormal(
-        mean,
-        covariance + torch.diag_embed(ridge.unsqueeze(-1).expand_as(mean)),
-        validate_args=False,  # which would read a value back
-    )
+    covariance += torch.diag_embed(ridge.unsqueeze(-1).expand_as(mean))
+    return MultivariateNormal(mean, covariance, validate_args=False)  # a check would read back
