@@ -42,7 +42,7 @@ def test_the_gap_vanishes_where_the_family_holds_the_posterior():
     model, x = aevb.LatentVariableModel(decoder), images(decoder, 20)
     start = poor_start(x, decoder.in_dim)
     assert gap(decoder, x, start).min() > 0.5
-    q = aevb.refine_posterior(model, x, start)
+    q = aevb.refine_posterior(model, x, start, learning_rate=0.1)
     assert gap(decoder, x, q).max() < 1e-5
     # Then every weight is the evidence.
     z = q.sample((5,))
@@ -55,7 +55,7 @@ def test_the_best_of_a_family_without_the_posterior_is_known_too():
     """Of diagonal normals, the one with the exact mean and the precision's diagonal."""
     model = mismatched_vae()
     x = images(model.decoder, 20)
-    q = aevb.refine_posterior(model, x, model.posterior(x), num_steps=600, num_samples=50)
+    q = aevb.refine_posterior(model, x, model.posterior(x), num_samples=50)
     weight, bias, covariance = brute_force_posterior(model.decoder)
     best = aevb.diagonal_normal(
         x @ weight.T + bias, torch.linalg.inv(covariance).diagonal().rsqrt().expand(20, -1)
@@ -95,9 +95,9 @@ def test_images_do_not_touch_each_other(monkeypatch):
     decoder = linear_gaussian(orthogonal=True)
     model, x = aevb.LatentVariableModel(decoder), images(decoder, 3)
     start = poor_start(x, decoder.in_dim)
-    whole = aevb.refine_posterior(model, x, start)
+    whole = aevb.refine_posterior(model, x, start, learning_rate=0.1)
     monkeypatch.setattr(refinement, "MAX_DECODED", 10 * x.shape[1])
-    single = aevb.refine_posterior(model, x, start)
+    single = aevb.refine_posterior(model, x, start, learning_rate=0.1)
     assert single.mean.shape == whole.mean.shape
     torch.testing.assert_close(single.mean, whole.mean, rtol=0, atol=0.01)
 
