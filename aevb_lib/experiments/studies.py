@@ -167,10 +167,10 @@ STUDIES: dict[str, tuple[Run, ...]] = {
         for latent_dim in LATENT_DIMS
         for model in ("vae", "autoencoder")
     ),
-    # The paper's figure 2: ten million images for two sizes, two million for the others.
+    # The paper's figure 2: ten million images for two sizes, one million for the others.
     "bound-vs-samples": tuple(
         _compared("bound-vs-samples", algorithm, latent_dim, 0, epochs=epochs)
-        for latent_dim, epochs in ((20, 200), (3, 200), (200, 40), (10, 40), (5, 40))
+        for latent_dim, epochs in ((20, 200), (3, 200), (200, 20), (10, 20), (5, 20))
         for algorithm in ("aevb", "wake-sleep")
     ),
     # The paper's figure 3: 8,000 steps of Monte Carlo EM, which are dear, and 32,000 of the others.
