@@ -126,9 +126,8 @@ def load_pretrained(
         ValueError: If there is no such kind.
         FileNotFoundError: If there are no such weights; the message lists those there are.
     """
-    return load_weights(
-        build(kind, latent_dim, hidden_dim=hidden_dim), kind, latent_dim, folder=folder
-    )
+    model = build(kind, latent_dim, hidden_dim=hidden_dim)
+    return _load(model, _path(kind, latent_dim, folder))
 
 
 def load_judge(*, folder: str | Path | None = None) -> Judge:
@@ -143,11 +142,13 @@ def load_judge(*, folder: str | Path | None = None) -> Judge:
     return _load(Judge(), _weights_folder(folder) / "judge.safetensors").eval()
 
 
-def load_weights(model: M, kind: str, latent_dim: int, *, folder: str | Path | None = None) -> M:
-    """Load into any model the weights that :func:`save_weights` wrote, and return it.
+def load_weights(
+    model: nn.Module, kind: str, latent_dim: int, *, folder: str | Path | None = None
+) -> None:
+    """Load into any model the weights that :func:`save_weights` wrote.
 
     Args:
-        model: A model of the same shape.
+        model: A model of the same shape, which is changed.
         kind: The name under which they were written.
         latent_dim: D.
         folder: Where the weight files are; those of the package by default.
@@ -155,7 +156,7 @@ def load_weights(model: M, kind: str, latent_dim: int, *, folder: str | Path | N
     Raises:
         FileNotFoundError: If there are no such weights; the message lists those there are.
     """
-    return _load(model, _path(kind, latent_dim, folder))
+    _load(model, _path(kind, latent_dim, folder))
 
 
 def save_weights(

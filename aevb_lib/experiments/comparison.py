@@ -129,7 +129,9 @@ def load_compared(run: ComparisonRun, folder: Path | None = None) -> LatentVaria
         >>> model.latent_dim
         3
     """
-    return load_weights(_model(run), _kind(run), run.latent_dim, folder=weights_folder(run, folder))
+    model = _model(run)
+    load_weights(model, _kind(run), run.latent_dim, folder=weights_folder(run, folder))
+    return model
 
 
 def _data(run: ComparisonRun, device: str) -> tuple[ImageSet, ImageSet]:
