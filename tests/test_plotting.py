@@ -30,6 +30,11 @@ FIGURES = {
         xlabel="x",
         ylabel="y",
     ),
+    "small_multiples": lambda: plotting.small_multiples(
+        {"one": {"VAE": ([1, 2], [1, 2])}, "two": {"new": ([1, 2], ([1, 2], [0, 1], [2, 3]))}},
+        xlabel="x",
+        ylabel="y",
+    ),
     "image_grid": lambda: plotting.image_grid(IMAGES, columns=3),
     "image_rows": lambda: plotting.image_rows({"Original": IMAGES, "VAE": IMAGES}),
 }
@@ -109,6 +114,30 @@ def test_names_at_the_ends_do_not_overlap_and_stay_in_the_picture(count, spread)
         assert box.y1 <= figure.bbox.y1 + 1
 
 
+@pytest.mark.parametrize(("count", "columns", "legend"), [(5, 3, 5), (4, 2, 0), (1, 1, 0)])
+def test_small_multiples_hold_their_curves_and_one_legend(count, columns, legend):
+    x = np.arange(1, 4)
+    panels = {
+        f"D = {i}": {"AEVB": (x, i * x), "Wake-sleep": (x, (x, x - i, x + i))} for i in range(count)
+    }
+    figure = plotting.small_multiples(
+        panels, xlabel="x", ylabel="y", dashed={"Wake-sleep"}, columns=columns, xscale="log"
+    )
+    for index, (axes, title) in enumerate(zip(figure.axes, panels, strict=False)):
+        aevb, rival = axes.lines
+        assert axes.get_title(loc="left") == title
+        np.testing.assert_allclose(aevb.get_ydata(), index * x)
+        assert [line.get_linestyle() for line in (aevb, rival)] == ["-", "--"]
+        assert rival.get_color() == plotting.COLORS["Wake-sleep"]
+        edges = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert (edges.min(), edges.max()) == (1 - index, 3 + index)
+        assert axes.get_xscale() == "log"
+    with_legend = [i for i, axes in enumerate(figure.axes) if axes.get_legend() is not None]
+    assert with_legend == [legend]
+    names = [text.get_text() for text in figure.axes[legend].get_legend().get_texts()]
+    assert names == ["AEVB", "Wake-sleep"]
+
+
 def test_colors_are_stable():
     assert plotting.color_of("VAE, D = 20") == plotting.color_of("vae") == plotting.COLORS["VAE"]
     figure = plotting.lines(
@@ -147,6 +176,11 @@ def test_several_runs_are_a_mean_and_a_band():
             "no recorded rows",
         ),
         (lambda: plotting.learning_curves({}), ValueError, "no curve to draw"),
+        (
+            lambda: plotting.small_multiples({"a": {}}, xlabel="", ylabel=""),
+            ValueError,
+            "no curve to draw",
+        ),
         (lambda: plotting.learning_curves({"a": history()}, "kl"), KeyError, "no column 'kl'"),
         (lambda: plotting.lines([1], {}, xlabel="", ylabel=""), ValueError, "no curve to draw"),
     ],

@@ -10,7 +10,7 @@ have colors of their own, ``DIGIT_COLORS``, and are named beside them, see :func
 """
 
 from aevb_lib.plotting.codes import DIGIT_COLORS, code_map
-from aevb_lib.plotting.curves import learning_curves, lines
+from aevb_lib.plotting.curves import learning_curves, lines, small_multiples
 from aevb_lib.plotting.images import image_grid, image_rows
 from aevb_lib.plotting.look import (
     BLUE,
@@ -47,5 +47,6 @@ __all__ = [
     "image_rows",
     "learning_curves",
     "lines",
+    "small_multiples",
     "style",
 ]

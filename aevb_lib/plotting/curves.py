@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
 
 from aevb_lib.history import History
 from aevb_lib.plotting.look import (
@@ -23,7 +25,7 @@ from aevb_lib.plotting.look import (
     style,
 )
 
-__all__ = ["learning_curves", "lines"]
+__all__ = ["learning_curves", "lines", "small_multiples"]
 
 Curve = ArrayLike | tuple[ArrayLike, ArrayLike, ArrayLike]
 
@@ -120,24 +122,91 @@ def lines(
         for name, curve in curves.items():
             color = color_of(name) if has_color(name) else next(spare)
             across = as_array(x[name] if isinstance(x, Mapping) else x)
-            if isinstance(curve, tuple):
-                center, low, high = (as_array(part) for part in curve)
-                axes.fill_between(across, low, high, color=color, alpha=0.2, linewidth=0)
-            else:
-                center = as_array(curve)
-            if center.shape != across.shape or not across.size:
-                raise ValueError(
-                    f"{name!r} needs one height for each position and at least one, got "
-                    f"{len(center)} heights for {len(across)} positions"
-                )
             marker = "o" if len(across) <= 12 else None
-            axes.plot(across, center, color=color, marker=marker, markersize=4, label=name)
+            line = _draw(axes, name, across, curve, color=color, marker=marker, markersize=4)
+            center = as_array(line.get_ydata())
             ends.append((float(across[-1]), float(center[-1]), name, color))
         axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
         if title is not None:
             axes.set_title(title)
         _label_ends(figure, axes, ends)
     return figure
+
+
+def small_multiples(
+    panels: Mapping[str, Mapping[str, tuple[ArrayLike, Curve]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    dashed: Container[str] = (),
+    columns: int = 3,
+    xscale: str = "linear",
+    height: float = 4.4,
+) -> Figure:
+    """Draw the same curves in several panels on common axes, with one legend for all.
+
+    Args:
+        panels: Title to curves; each curve is a name with its horizontal positions and its heights,
+            or ``(center, low, high)`` in place of the heights for a curve with a band.
+        xlabel: Label of the horizontal axis.
+        ylabel: Label of the vertical axis.
+        dashed: Names of the curves that are drawn with dashes.
+        columns: Panels per row. The legend stands where the last row has room for one more panel,
+            or else inside the first.
+        xscale: ``"linear"`` or ``"log"``.
+        height: Inches.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no panel, or no curve in one of them.
+
+    Example:
+        >>> curves = {"AEVB": ([1, 2, 3], [-150.0, -120.0, -110.0])}
+        >>> figure = small_multiples({"D = 3": curves, "D = 20": curves}, xlabel="x", ylabel="y")
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("no curve to draw: every panel needs at least one")
+    rows = -(-len(panels) // columns)
+    figure, grid = canvas(rows, columns, height=height, sharex=True, sharey=True, squeeze=False)
+    handles: dict[str, Line2D] = {}
+    with style():
+        for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+            spare = cycle([ORANGE, SKY])
+            for name, (x, curve) in curves.items():
+                color = color_of(name) if has_color(name) else next(spare)
+                dashes = "--" if name in dashed else "-"
+                line = _draw(axes, name, as_array(x), curve, color=color, linestyle=dashes)
+                handles.setdefault(name, line)
+            axes.set(title=title, xscale=xscale)
+        free = list(grid.flat)[len(panels) :]
+        for axes in free:
+            axes.set_axis_off()
+        place = {"loc": "center left"} if free else {"loc": "best"}
+        (free or [grid[0, 0]])[0].legend(handles=list(handles.values()), **place)
+        # A free place in the last row leaves the panel above it without an axis below.
+        for axes in list(grid.flat)[max(0, len(panels) - columns) : len(panels)]:
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(xlabel)
+        figure.supylabel(ylabel, fontsize=11)
+    return figure
+
+
+def _draw(axes: Axes, name: str, across: NDArray[np.float64], curve: Curve, **look: Any) -> Line2D:
+    """Draw one curve, and its band if it has one; return its line."""
+    if isinstance(curve, tuple):
+        center, low, high = (as_array(part) for part in curve)
+        axes.fill_between(across, low, high, color=look["color"], alpha=0.2, linewidth=0)
+    else:
+        center = as_array(curve)
+    if center.shape != across.shape or not across.size:
+        raise ValueError(
+            f"{name!r} needs one height for each position and at least one, got "
+            f"{len(center)} heights for {len(across)} positions"
+        )
+    (line,) = axes.plot(across, center, label=name, **look)
+    return line
 
 
 def _label_ends(figure: Figure, axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
