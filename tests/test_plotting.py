@@ -114,7 +114,7 @@ def test_names_at_the_ends_do_not_overlap_and_stay_in_the_picture(count, spread)
         assert box.y1 <= figure.bbox.y1 + 1
 
 
-@pytest.mark.parametrize(("count", "columns", "legend"), [(5, 3, 5), (4, 2, 0), (1, 1, 0)])
+@pytest.mark.parametrize(("count", "columns", "legend"), [(5, 3, 5), (4, 2, None), (1, 1, None)])
 def test_small_multiples_hold_their_curves_and_one_legend(count, columns, legend):
     x = np.arange(1, 4)
     panels = {
@@ -132,9 +132,10 @@ def test_small_multiples_hold_their_curves_and_one_legend(count, columns, legend
         edges = axes.collections[0].get_paths()[0].vertices[:, 1]
         assert (edges.min(), edges.max()) == (1 - index, 3 + index)
         assert axes.get_xscale() == "log"
-    with_legend = [i for i, axes in enumerate(figure.axes) if axes.get_legend() is not None]
-    assert with_legend == [legend]
-    names = [text.get_text() for text in figure.axes[legend].get_legend().get_texts()]
+    legends = {i: axes.get_legend() for i, axes in enumerate(figure.axes) if axes.get_legend()}
+    legends |= dict.fromkeys([None] * len(figure.legends), *figure.legends)
+    assert list(legends) == [legend], "in the free place, or below all panels"
+    names = [text.get_text() for text in legends[legend].get_texts()]
     assert names == ["AEVB", "Wake-sleep"]
 
 

@@ -152,7 +152,7 @@ def small_multiples(
         ylabel: Label of the vertical axis.
         dashed: Names of the curves that are drawn with dashes.
         columns: Panels per row. The legend stands where the last row has room for one more panel,
-            or else inside the first.
+            or else below all of them.
         xscale: ``"linear"`` or ``"log"``.
         height: Inches.
 
@@ -183,8 +183,10 @@ def small_multiples(
         free = list(grid.flat)[len(panels) :]
         for axes in free:
             axes.set_axis_off()
-        place = {"loc": "center left"} if free else {"loc": "best"}
-        (free or [grid[0, 0]])[0].legend(handles=list(handles.values()), **place)
+        if free:
+            free[0].legend(handles=list(handles.values()), loc="center left")
+        else:
+            figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=3)
         # A free place in the last row leaves the panel above it without an axis below.
         for axes in list(grid.flat)[max(0, len(panels) - columns) : len(panels)]:
             axes.tick_params(labelbottom=True)
