@@ -133,7 +133,8 @@ def test_small_multiples_hold_their_curves_and_one_legend(count, columns, legend
         assert (edges.min(), edges.max()) == (1 - index, 3 + index)
         assert axes.get_xscale() == "log"
     legends = {i: axes.get_legend() for i, axes in enumerate(figure.axes) if axes.get_legend()}
-    legends |= dict.fromkeys([None] * len(figure.legends), *figure.legends)
+    if figure.legends:
+        (legends[None],) = figure.legends
     assert list(legends) == [legend], "in the free place, or below all panels"
     names = [text.get_text() for text in legends[legend].get_texts()]
     assert names == ["AEVB", "Wake-sleep"]
