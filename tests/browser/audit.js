@@ -117,7 +117,8 @@ window.audit = (() => {
     if (!element || element === document.body) return null;
     const moving = document.getAnimations().filter((animation) => animation instanceof CSSTransition);
     await Promise.allSettled(moving.map((animation) => animation.finished));
-    const area = element.matches(".sd-stretched-link") ? element.closest(".sd-card") : element;
+    // A link that fills a card is seen as the card, a choice that lies transparent over its label as the label.
+    const area = element.matches(".sd-stretched-link") ? element.closest(".sd-card") : element.closest("label") || element;
     const { left, right, top, bottom, width, height } = area.getBoundingClientRect();
     const style = getComputedStyle(area);
     const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
