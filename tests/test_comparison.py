@@ -149,23 +149,25 @@ def test_unknown_algorithm():
 
 
 def test_weights_start_small_and_alike():
-    models = [
-        comparison._model(replace(STUDIES["likelihood-race"][0], algorithm=name), generator)
+    run = STUDIES["likelihood-race"][0]
+    learners = [
+        comparison.new_learner(replace(run, algorithm=name), 0.02)[0]
         for name in ("aevb", "wake-sleep", "mcem")
-        for generator in [torch.Generator().manual_seed(0)]
     ]
+    models = [learner.model for learner in learners]
     for parameter in models[0].parameters():
         if parameter.numel() > 1000:
             assert parameter.std().item() == pytest.approx(0.01, rel=0.1)
             assert abs(parameter.mean().item()) < 0.001
     decoders = [torch.cat([p.flatten() for p in m.decoder.parameters()]) for m in models]
-    assert decoders[0].equal(decoders[1]) and decoders[0].equal(decoders[2])
+    assert decoders[0].equal(decoders[1])
+    assert decoders[0].equal(decoders[2])
 
 
 @pytest.mark.parametrize("run", TINY[2:], ids=lambda run: run.algorithm)
 def test_adagrad_climbs_the_map_objective(run):
     """Weight decay beside an average over images: N(0, I) over weights, beside a sum over N."""
-    learner = comparison._learner(run, comparison._model(run), 0.02)
+    learner, _ = comparison.new_learner(run, 0.02)
     optimizers = [value for value in vars(learner).values() if hasattr(value, "param_groups")]
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     assert {group["weight_decay"] for group in groups} == {1 / run.num_train}

@@ -14,7 +14,12 @@ from aevb_lib.experiments import (
     load_result,
     regimes_table,
 )
-from aevb_lib.experiments.tables import group_results, mean_and_spread, recorded_band
+from aevb_lib.experiments.tables import (
+    group_results,
+    mean_and_spread,
+    metric_at,
+    recorded_band,
+)
 from aevb_lib.history import History, Record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +60,18 @@ def rows(results):
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in latent_dimension_table(results).splitlines()[2:]
     ]
+
+
+def test_between_rows_a_metric_is_linear_in_the_logarithm_of_the_step():
+    steps = [(10, -200.0), (1000, -100.0), (4000, -90.0)]
+    history = History([Record(k, k / 10, k, 0.0, {"elbo": value}) for k, value in steps])
+    recorded = Result(Run("latent-dimension", "vae", 2, 0), history, {}, {})
+    assert [metric_at(recorded, "elbo", step) for step in (10, 1000, 4000)] == [-200, -100, -90]
+    assert metric_at(recorded, "elbo", 100) == pytest.approx(-150)
+    assert metric_at(recorded, "elbo", 2000.0) == pytest.approx(-95)
+    for step in (9.9, 4001):
+        with pytest.raises(ValueError, match="outside the rows, 10 to 4000"):
+            metric_at(recorded, "elbo", step)
 
 
 def test_a_row_is_the_last_epoch_over_seeds():

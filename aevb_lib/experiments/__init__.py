@@ -6,7 +6,7 @@ these files. Nothing in them is typed by hand, and ``verify`` trains any of them
 """
 
 from aevb_lib.experiments.codes import measure_codes
-from aevb_lib.experiments.comparison import compare, load_compared
+from aevb_lib.experiments.comparison import compare, load_compared, new_learner
 from aevb_lib.experiments.recording import record, run_study, verify
 from aevb_lib.experiments.studies import STUDIES, ComparisonRun, Result, Run, load_result
 from aevb_lib.experiments.tables import (
@@ -15,6 +15,7 @@ from aevb_lib.experiments.tables import (
     latent_dimension_table,
     mean_and_interval,
     mean_and_spread,
+    metric_at,
     recorded_band,
     regimes_table,
 )
@@ -33,6 +34,8 @@ __all__ = [
     "mean_and_interval",
     "mean_and_spread",
     "measure_codes",
+    "metric_at",
+    "new_learner",
     "record",
     "recorded_band",
     "regimes_table",

@@ -30,7 +30,7 @@ from aevb_lib.pretrained import build, load_weights, save_weights
 from aevb_lib.training import fit, seed_everything
 from aevb_lib.types import Algorithm
 
-__all__ = ["LEARNING_RATES", "compare", "compare_again", "load_compared"]
+__all__ = ["LEARNING_RATES", "compare", "compare_again", "load_compared", "new_learner"]
 
 LEARNING_RATES = (0.01, 0.02, 0.1)
 # Steps after which the paper's "first few iterations" are over.
@@ -66,7 +66,7 @@ def compare(run: ComparisonRun, folder: Path | None = None, *, device: str = "cp
         nothing disturbs it; and in the race ``hmc_log_likelihood`` on the first 1,000 images.
 
     Raises:
-        KeyboardInterrupt: If interrupted; nothing is written then.
+        KeyboardInterrupt: If interrupted; no result is written then.
         ValueError: If there is no such algorithm.
     """
     started = time.perf_counter()
@@ -151,6 +151,30 @@ def _kind(run: ComparisonRun) -> str:
     return f"{run.algorithm}-n{run.num_train}"
 
 
+def new_learner(
+    run: ComparisonRun, learning_rate: float, *, device: str = "cpu"
+) -> tuple[Algorithm, torch.Generator]:
+    """Return the algorithm of a run with its untrained model, and the generator of its batches.
+
+    Args:
+        run: Of which the algorithm, the sizes and the seed are used.
+        learning_rate: Of Adagrad.
+        device: Where to put the model.
+
+    Raises:
+        ValueError: If there is no such algorithm.
+
+    Example:
+        >>> from aevb_lib.experiments import STUDIES
+        >>> run = STUDIES["likelihood-race"][0]
+        >>> learner, generator = new_learner(run, 0.02)
+        >>> learner.model.latent_dim
+        3
+    """
+    generator = seed_everything(run.seed)
+    return _learner(run, _model(run, generator).to(device), learning_rate), generator
+
+
 def _learner(run: ComparisonRun, model: LatentVariableModel, rate: float) -> Algorithm:
     def adagrad(module: nn.Module) -> Adagrad:
         parameters = list(module.parameters())
@@ -178,8 +202,7 @@ def _train(
     device: str,
 ) -> tuple[Any, History]:
     """Train for at least so many steps, or all; evaluate on the way if there are test images."""
-    generator = seed_everything(run.seed)
-    learner = _learner(run, _model(run, generator).to(device), rate)
+    learner, generator = new_learner(run, rate, device=device)
     epochs = run.epochs if steps is None else math.ceil(steps / _steps_per_epoch(run))
     history = fit(
         learner,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from statistics import mean, stdev
 
+import numpy as np
+
 from aevb_lib.experiments.studies import Result
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "latent_dimension_table",
     "mean_and_interval",
     "mean_and_spread",
+    "metric_at",
     "recorded_band",
     "regimes_table",
 ]
@@ -36,6 +39,29 @@ def group_results(results: Iterable[Result]) -> dict[tuple[str, int], list[Resul
     for result in results:
         groups[result.run.model, result.run.latent_dim].append(result)
     return dict(groups)
+
+
+def metric_at(result: Result, metric: str, step: float) -> float:
+    """Return a recorded metric after any number of steps, between rows linear in their logarithm.
+
+    Args:
+        result: A result with a history.
+        metric: Column of the history.
+        step: Number of steps; it need not be whole.
+
+    Raises:
+        ValueError: If the step lies outside the recorded rows.
+
+    Example:
+        >>> from aevb_lib.experiments import load_result
+        >>> result = load_result("likelihood-race")[0]
+        >>> metric_at(result, "elbo", 250) == result.history["elbo"][0]
+        True
+    """
+    steps = result.history["step"]
+    if not steps[0] <= step <= steps[-1]:
+        raise ValueError(f"step {step:g} is outside the rows, {steps[0]} to {steps[-1]}")
+    return float(np.interp(np.log(step), np.log(steps), result.history[metric]))
 
 
 def recorded_band(
