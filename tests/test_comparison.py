@@ -19,7 +19,7 @@ from aevb_lib.experiments import (
 )
 from aevb_lib.marginal_likelihood import hmc_log_likelihood
 
-NAMES = ("bound-vs-samples", "likelihood-race")
+NAMES = ("bound-vs-samples", "likelihood-race", "mcem-step-sizes")
 BOUND = {"elbo", "log_likelihood", "kl"}
 MARGINAL = {"hmc_log_likelihood", "annealed_log_likelihood"}
 
@@ -37,6 +37,7 @@ TINY = [
     tiny("likelihood-race", "aevb"),
     tiny("likelihood-race", "wake-sleep"),
     tiny("likelihood-race", "mcem"),
+    tiny("mcem-step-sizes", "mcem"),
 ]
 each_tiny = pytest.mark.parametrize("run", TINY, ids=lambda run: f"{run.study}-{run.algorithm}")
 
@@ -81,14 +82,17 @@ def test_a_comparison_is_recorded_whole(run, folder):
     history, final = result.history, result.final
     assert history["step"] == [2, 4, 8, 12]
     assert history["examples"] == [40, 80, 160, 240]
-    expected = set(MARGINAL) if run.study == "likelihood-race" else set()
+    expected = set() if run.study == "bound-vs-samples" else set(MARGINAL)
     if run.algorithm != "mcem":
         expected |= BOUND
     measured = {name for name in history.metrics if not name.startswith("train_")}
     assert measured == expected | {f"seen_{name}" for name in expected}
     tried = {float(rate): value for rate, value in final["learning_rates"].items()}
-    assert tried[final["learning_rate"]] == max(tried.values())
-    assert ("hmc_log_likelihood" in final) == (run.study == "likelihood-race")
+    if run.learning_rate:
+        assert not tried and final["learning_rate"] == run.learning_rate
+    else:
+        assert tried[final["learning_rate"]] == max(tried.values())
+    assert ("hmc_log_likelihood" in final) == (run.study != "bound-vs-samples")
     assert studies.read_result(run, folder) == result
     model = load_compared(run, folder)
     assert isinstance(model, aevb.VAE) == (run.algorithm != "mcem")
@@ -112,10 +116,26 @@ def test_verifying_reaches_the_first_row_and_refuses_more_than_there_is(tmp_path
         verify(result, epochs=5)
 
 
-@pytest.mark.parametrize("run", TINY[2:], ids=lambda run: run.algorithm)
+@pytest.mark.parametrize("run", TINY[2:], ids=lambda run: f"{run.study}-{run.algorithm}")
 def test_every_algorithm_learns(run, folder):
     values = record(run, folder).history["seen_annealed_log_likelihood"]
     assert values[-1] > values[0] + 1
+
+
+def test_a_run_with_a_fixed_step_is_the_chosen_one_if_it_is_the_same_step(folder):
+    chosen = record(TINY[4], folder)
+    fixed = record(
+        replace(TINY[5], learning_rate=chosen.final["learning_rate"], seed=TINY[4].seed), folder
+    )
+    assert fixed.history["annealed_log_likelihood"] == chosen.history["annealed_log_likelihood"]
+
+
+def test_fixed_steps_do_not_share_files(folder):
+    runs = [replace(TINY[5], learning_rate=rate) for rate in (0.01, 0.02)]
+    assert runs[0].name == "mcem-n60-rate0.01-d002-seed0"
+    models = [load_compared(record(run, folder).run, folder) for run in runs]
+    first, second = (next(model.parameters()) for model in models)
+    assert not first.equal(second)
 
 
 def test_another_seed_is_another_run(folder):
@@ -164,7 +184,7 @@ def test_weights_start_small_and_alike():
     assert decoders[0].equal(decoders[2])
 
 
-@pytest.mark.parametrize("run", TINY[2:], ids=lambda run: run.algorithm)
+@pytest.mark.parametrize("run", TINY[2:], ids=lambda run: f"{run.study}-{run.algorithm}")
 def test_adagrad_climbs_the_map_objective(run):
     """Weight decay beside an average over images: N(0, I) over weights, beside a sum over N."""
     learner, _ = comparison.new_learner(run, 0.02)

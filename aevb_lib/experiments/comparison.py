@@ -1,9 +1,10 @@
-r"""The studies ``bound-vs-samples`` and ``likelihood-race``: AEVB and its rivals, as in the paper.
+r"""Studies of AEVB and its rivals: the paper's figures 2 and 3, and what became of figure 3.
 
 The paper's recipe (section 5 and appendix E): weights start from a narrow normal distribution;
 minibatches of 100, one sample per image; Adagrad on the MAP objective, whose prior
 :math:`\mathcal N(0, I)` over the weights is a weight decay of 1/N beside an average over images.
-The step of Adagrad is chosen from three by what each has reached on training images early on.
+The step of Adagrad is chosen from three by what each has reached on training images early on, where
+a run does not name it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ EARLY_STEPS = 500
 # The paper's N(0, 0.01), read as its authors' code has it: a standard deviation.
 INITIAL_STD = 0.01
 # First row of a history, in steps, and rows per doubling: evaluations of the second are dear.
-ROWS = {"bound-vs-samples": (500, 3), "likelihood-race": (250, 1)}
+ROWS = {"bound-vs-samples": (500, 3), "likelihood-race": (250, 1), "mcem-step-sizes": (250, 1)}
 # Images on which the bound is averaged; on which log p(x) is estimated in each row, and at the end.
 NUM_BOUND, NUM_ROW, NUM_FINAL = 10_000, 100, 1_000
 NUM_TEMPERATURES, NUM_CHAINS = 100, 8
@@ -56,14 +57,15 @@ def compare(run: ComparisonRun, folder: Path | None = None, *, device: str = "cp
 
     Returns:
         A result whose history has rows at steps that grow geometrically. In ``bound-vs-samples``
-        they hold ``elbo``, ``log_likelihood`` and ``kl`` on the test images. In ``likelihood-race``
+        they hold ``elbo``, ``log_likelihood`` and ``kl`` on the test images. In the other studies
         they hold :math:`\log p(x)` of the first 100 test images by the paper's estimator,
         ``hmc_log_likelihood``, and by one that can be trusted, ``annealed_log_likelihood``; and the
         bound there if there is an encoder. With ``seen_`` in front: of the first training images.
 
-        Its ``final`` holds ``learning_rate``, the chosen step of Adagrad; ``learning_rates``, what
-        each reached on training images after 500 steps; ``step_seconds``, what a step takes when
-        nothing disturbs it; and in the race ``hmc_log_likelihood`` on the first 1,000 images.
+        Its ``final`` holds ``learning_rate``, the step of Adagrad; ``learning_rates``, what each
+        that was tried reached on training images after 500 steps, of which the best is chosen;
+        ``step_seconds``, what a step takes when nothing disturbs it; and where rows hold it,
+        ``hmc_log_likelihood`` on the first 1,000 images.
 
     Raises:
         KeyboardInterrupt: If interrupted; no result is written then.
@@ -75,19 +77,19 @@ def compare(run: ComparisonRun, folder: Path | None = None, *, device: str = "cp
         rate: _early_performance(
             _train(run, rate, EARLY_STEPS, train, None, device)[0].model, run, train
         )
-        for rate in LEARNING_RATES
+        for rate in ([] if run.learning_rate else LEARNING_RATES)
     }
-    chosen = max(early, key=lambda rate: early[rate])
+    chosen = run.learning_rate or max(early, key=lambda rate: early[rate])
     learner, history = _train(run, chosen, None, train, test, device)
     final: dict[str, Any] = {
         "learning_rate": chosen,
         "learning_rates": {str(rate): value for rate, value in early.items()},
     }
-    if run.study == "likelihood-race":
+    if _measures_evidence(run):
         for prefix, data in (("", test), ("seen_", train)):
             images = data.images[:NUM_FINAL]
             final[f"{prefix}hmc_log_likelihood"] = _mean(hmc_log_likelihood(learner.model, images))
-    save_weights(learner.model, _kind(run), run.latent_dim, folder=weights_folder(run, folder))
+    save_weights(learner.model, run.kind, run.latent_dim, folder=weights_folder(run, folder))
     final["step_seconds"] = _step_seconds(learner, train, run.batch_size, device)
     return Result(run, history, final, provenance(time.perf_counter() - started, device))
 
@@ -130,7 +132,7 @@ def load_compared(run: ComparisonRun, folder: Path | None = None) -> LatentVaria
         3
     """
     model = _model(run)
-    load_weights(model, _kind(run), run.latent_dim, folder=weights_folder(run, folder))
+    load_weights(model, run.kind, run.latent_dim, folder=weights_folder(run, folder))
     return model
 
 
@@ -145,10 +147,6 @@ def _model(run: ComparisonRun, generator: torch.Generator | None = None) -> Late
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=INITIAL_STD, generator=generator)
     return LatentVariableModel(model.decoder) if run.algorithm == "mcem" else model
-
-
-def _kind(run: ComparisonRun) -> str:
-    return f"{run.algorithm}-n{run.num_train}"
 
 
 def new_learner(
@@ -217,6 +215,10 @@ def _train(
     return learner, history
 
 
+def _measures_evidence(run: ComparisonRun) -> bool:
+    return run.study != "bound-vs-samples"
+
+
 def _steps_per_epoch(run: ComparisonRun) -> int:
     return math.ceil(run.num_train / run.batch_size)
 
@@ -232,7 +234,7 @@ def _rows(run: ComparisonRun, total: int) -> list[int]:
 def _evaluation(
     run: ComparisonRun, train: ImageSet, test: ImageSet
 ) -> Callable[[Any], dict[str, float]]:
-    num_images = NUM_BOUND if run.study == "bound-vs-samples" else NUM_ROW
+    num_images = NUM_ROW if _measures_evidence(run) else NUM_BOUND
     parts = {"": test, "seen_": train}
 
     def evaluate(model: LatentVariableModel) -> dict[str, float]:
@@ -242,7 +244,7 @@ def _evaluation(
             if isinstance(model, VAE):
                 bound = mean_bound(model, shown)
                 metrics |= {f"{prefix}{k}": float(v) for k, v in bound._asdict().items()}
-            if run.study == "likelihood-race":
+            if _measures_evidence(run):
                 metrics |= {
                     f"{prefix}hmc_log_likelihood": _mean(hmc_log_likelihood(model, shown.images)),
                     f"{prefix}annealed_log_likelihood": _mean(
@@ -261,7 +263,7 @@ def _evaluation(
 
 def _early_performance(model: LatentVariableModel, run: ComparisonRun, train: ImageSet) -> float:
     """What a step size has reached on training images, by the study's own measure."""
-    if run.study == "bound-vs-samples":
+    if not _measures_evidence(run):
         assert isinstance(model, VAE)
         return float(mean_bound(model, train.take(min(NUM_BOUND, len(train)))).elbo)
     return _mean(hmc_log_likelihood(model, train.images[:NUM_ROW]))

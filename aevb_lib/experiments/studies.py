@@ -71,7 +71,7 @@ class ComparisonRun(Run):
         algorithm: ``"aevb"``, ``"wake-sleep"`` or ``"mcem"``.
         num_train: N, training images.
         model: ``"vae"``, of which Monte Carlo EM uses and trains the decoder only.
-        learning_rate: 0, since the step of Adagrad is chosen in the run, see
+        learning_rate: Step of Adagrad; 0 if it is chosen in the run, see
             :func:`aevb_lib.experiments.compare`.
         epochs: Passes over the N training images.
     """
@@ -80,9 +80,15 @@ class ComparisonRun(Run):
     num_train: int = 50_000
 
     @property
+    def kind(self) -> str:
+        """How its weights are called: ``mcem-n50000``, or with a step: ``mcem-n50000-rate0.01``."""
+        rate = f"-rate{self.learning_rate:g}" if self.learning_rate else ""
+        return f"{self.algorithm}-n{self.num_train}{rate}"
+
+    @property
     def name(self) -> str:
         """File name of the result, without ending: ``mcem-n50000-d003-seed0``."""
-        return f"{self.algorithm}-n{self.num_train}-d{self.latent_dim:03d}-seed{self.seed}"
+        return f"{self.kind}-d{self.latent_dim:03d}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ def _compared(
     epochs: int,
     hidden_dim: int = 500,
     num_train: int = 50_000,
+    learning_rate: float = 0.0,
 ) -> ComparisonRun:
     return ComparisonRun(
         study,
@@ -142,7 +149,7 @@ def _compared(
         regime="static",
         hidden_dim=hidden_dim,
         epochs=epochs,
-        learning_rate=0.0,
+        learning_rate=learning_rate,
         algorithm=algorithm,
         num_train=num_train,
     )
@@ -187,6 +194,20 @@ STUDIES: dict[str, tuple[Run, ...]] = {
         for seed in SEEDS[:3]
         for num_train in (50_000, 1_000)
         for algorithm in ("aevb", "wake-sleep", "mcem")
+    ),
+    # The race again for Monte Carlo EM on many images, with the steps of Adagrad not chosen there.
+    "mcem-step-sizes": tuple(
+        _compared(
+            "mcem-step-sizes",
+            "mcem",
+            3,
+            seed,
+            hidden_dim=100,
+            epochs=16,
+            learning_rate=learning_rate,
+        )
+        for seed in SEEDS[:3]
+        for learning_rate in (0.01, 0.02)
     ),
 }
 
