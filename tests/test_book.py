@@ -5,6 +5,7 @@ Nothing is executed here; nbval does that with the notebooks themselves.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,3 +182,18 @@ def test_outputs_are_kept_if_and_only_if_the_code_is_the_same() -> None:
     changed = notebook(code("print(3)"))
     assert not keep_outputs(changed, stored)
     assert changed.cells[0].outputs == []
+
+
+def test_numbers_in_text_have_a_minus_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = pytest.importorskip("docutils.core")
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    signs = importlib.import_module("book_signs")
+    tree = core.publish_doctree(
+        "A gap of -9.6 [-10.1, -9] nats, 2026-11 and x-2.\n\n"
+        "``-1`` and :math:`-2`::\n\n    print(-3)\n\n"
+        "===  ===\n-5   +6\n===  ===\n"
+    )
+    signs.set_signs(None, tree, "page")
+    assert " ".join(tree.astext().split()) == (
+        "A gap of −9.6 [−10.1, −9] nats, 2026-11 and x-2. -1 and -2: print(-3) −5 +6"
+    )

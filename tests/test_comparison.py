@@ -19,7 +19,7 @@ from aevb_lib.experiments import (
 )
 from aevb_lib.marginal_likelihood import hmc_log_likelihood
 
-NAMES = ("bound-vs-samples", "likelihood-race", "mcem-step-sizes")
+NAMES = ("bound-vs-samples", "likelihood-race", "mcem-variants")
 BOUND = {"elbo", "log_likelihood", "kl"}
 MARGINAL = {"hmc_log_likelihood", "annealed_log_likelihood"}
 
@@ -37,7 +37,7 @@ TINY = [
     tiny("likelihood-race", "aevb"),
     tiny("likelihood-race", "wake-sleep"),
     tiny("likelihood-race", "mcem"),
-    tiny("mcem-step-sizes", "mcem"),
+    tiny("mcem-variants", "mcem"),
 ]
 each_tiny = pytest.mark.parametrize("run", TINY, ids=lambda run: f"{run.study}-{run.algorithm}")
 
@@ -132,10 +132,13 @@ def test_a_run_with_a_fixed_step_is_the_chosen_one_if_it_is_the_same_step(folder
 
 def test_fixed_steps_do_not_share_files(folder):
     runs = [replace(TINY[5], learning_rate=rate) for rate in (0.01, 0.02)]
+    runs.append(replace(runs[0], num_leapfrog=50))
     assert runs[0].name == "mcem-n60-rate0.01-d002-seed0"
+    assert runs[2].name == "mcem-n60-rate0.01-leapfrog50-d002-seed0"
     models = [load_compared(record(run, folder).run, folder) for run in runs]
-    first, second = (next(model.parameters()) for model in models)
+    first, second, third = (next(model.parameters()) for model in models)
     assert not first.equal(second)
+    assert not first.equal(third)
 
 
 def test_another_seed_is_another_run(folder):

@@ -51,7 +51,7 @@ SHIPPED = [
     for run in STUDIES[study]
     if studies.result_path(run).exists()
 ]
-COMPARISONS = ("bound-vs-samples", "likelihood-race", "mcem-step-sizes")
+COMPARISONS = ("bound-vs-samples", "likelihood-race", "mcem-variants")
 COMPARED = [run for s in COMPARISONS for run in STUDIES[s] if studies.result_path(run).exists()]
 
 
@@ -166,7 +166,7 @@ def test_shipped_weights_of_the_race_are_the_recorded_ones():
 
 @pytest.mark.parametrize(
     ("study", "last"),
-    [("bound-vs-samples", 80_635), ("likelihood-race", 64_000), ("mcem-step-sizes", 64_000)],
+    [("bound-vs-samples", 80_635), ("likelihood-race", 64_000), ("mcem-variants", 64_000)],
 )
 def test_rows_of_a_comparison_grow_geometrically(study, last):
     first, per_doubling = comparison.ROWS[study]

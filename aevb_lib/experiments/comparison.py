@@ -39,7 +39,7 @@ EARLY_STEPS = 500
 # The paper's N(0, 0.01), read as its authors' code has it: a standard deviation.
 INITIAL_STD = 0.01
 # First row of a history, in steps, and rows per doubling: evaluations of the second are dear.
-ROWS = {"bound-vs-samples": (500, 3), "likelihood-race": (250, 1), "mcem-step-sizes": (250, 1)}
+ROWS = {"bound-vs-samples": (500, 3), "likelihood-race": (250, 1), "mcem-variants": (250, 1)}
 # Images on which the bound is averaged; on which log p(x) is estimated in each row, and at the end.
 NUM_BOUND, NUM_ROW, NUM_FINAL = 10_000, 100, 1_000
 NUM_TEMPERATURES, NUM_CHAINS = 100, 8
@@ -180,7 +180,9 @@ def _learner(run: ComparisonRun, model: LatentVariableModel, rate: float) -> Alg
         return Adagrad(parameters, lr=rate, weight_decay=1 / run.num_train, fused=fused)
 
     if run.algorithm == "mcem":
-        return MonteCarloEM(model, adagrad(model), num_data=run.num_train)
+        return MonteCarloEM(
+            model, adagrad(model), num_data=run.num_train, num_leapfrog=run.num_leapfrog
+        )
     assert isinstance(model, VAE)
     if run.algorithm == "wake-sleep":
         return WakeSleep(model, adagrad(model.decoder), adagrad(model.encoder))
