@@ -184,16 +184,17 @@ def test_outputs_are_kept_if_and_only_if_the_code_is_the_same() -> None:
     assert changed.cells[0].outputs == []
 
 
-def test_numbers_in_text_have_a_minus_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signs_before_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     core = pytest.importorskip("docutils.core")
     monkeypatch.syspath_prepend(BOOK / "_ext")
     signs = importlib.import_module("book_signs")
     tree = core.publish_doctree(
-        "A gap of -9.6 [-10.1, -9] nats, 2026-11 and x-2.\n\n"
-        "``-1`` and :math:`-2`::\n\n    print(-3)\n\n"
+        "At D = 20 a gap of -9.6 ± 0.2 [-10, -9], k = L, 2026-11 and x-2.\n\n"
+        "``-1 = 1`` and :math:`-2`::\n\n    print(-3)\n\n"
         "===  ===\n-5   +6\n===  ===\n"
     )
     signs.set_signs(None, tree, "page")
-    assert " ".join(tree.astext().split()) == (
-        "A gap of −9.6 [−10.1, −9] nats, 2026-11 and x-2. -1 and -2: print(-3) −5 +6"
-    )
+    assert tree.astext().replace("\n", " ").replace("\N{NO-BREAK SPACE}", "~").split() == [
+        *("At", "D~=~20", "a", "gap", "of", "−9.6", "±~0.2", "[−10,", "−9],", "k", "=", "L,"),
+        *("2026-11", "and", "x-2.", "-1", "=", "1", "and", "-2:", "print(-3)", "−5", "+6"),
+    ]

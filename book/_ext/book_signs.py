@@ -1,14 +1,19 @@
-"""A minus sign before a number, where Python has printed a hyphen.
+"""Signs before numbers as a printer would set them.
 
-A hyphen is short, sits low and may end a line; in a table of log-likelihoods every entry begins
-with one. Code, its printed output and formulas stay as they are.
+Python prints a hyphen where a minus sign belongs: it is short, sits low and may end a line. And no
+line ends between a number and the ± or = in front of it. Code, its printed output and formulas stay
+as they are.
 """
 
 import re
 
 from docutils import nodes
 
-HYPHEN_BEFORE_NUMBER = re.compile(r"(?<![\w.−-])-(?=\d)")
+RULES = (
+    (re.compile(r"(?<![\w.−-])-(?=\d)"), "−"),
+    (re.compile(r"± (?=\d)"), "±\N{NO-BREAK SPACE}"),
+    (re.compile(r"(?<=\w) = (?=[−\d])"), "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
+)
 VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.math_block, nodes.raw)
 
 
@@ -20,8 +25,11 @@ def is_verbatim(node):
 
 def set_signs(app, doctree, docname):
     for text in list(doctree.findall(nodes.Text)):
-        if HYPHEN_BEFORE_NUMBER.search(text) and not is_verbatim(text.parent):
-            text.parent.replace(text, nodes.Text(HYPHEN_BEFORE_NUMBER.sub("−", text)))
+        better = str(text)
+        for pattern, sign in RULES:
+            better = pattern.sub(sign, better)
+        if better != text and not is_verbatim(text.parent):
+            text.parent.replace(text, nodes.Text(better))
 
 
 def setup(app):
