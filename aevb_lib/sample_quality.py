@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 # Larger ones are slower: the judge's feature maps would be fresh pages of memory each time.
-BATCH_SIZE = 250
+BATCH_SIZE = 50
 
 
 class Judge(nn.Module):
@@ -52,6 +52,8 @@ class Judge(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Linear(128, 10)
+        # On a CPU pooling takes four fifths less time where the channels of a pixel lie together.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B 10"]:
         """Return the logits of the ten classes."""
