@@ -132,7 +132,7 @@ class Visit:
 
     def watch(self) -> None:
         self.page.on("request", self._request)
-        self.page.on("requestfailed", self._failed)
+        self.page.on("requestfailed", lambda r: self.note(f"request failed: {r.url} {r.failure}"))
         self.page.on("response", self._response)
         self.page.on("pageerror", lambda error: self.note(f"script error: {error}"))
         self.page.on("console", self._console)
@@ -140,12 +140,6 @@ class Visit:
     def _request(self, request: Any) -> None:
         if not request.url.startswith((self.base, "data:", "blob:")):
             self.note(f"request outside the book: {request.url}")
-
-    def _failed(self, request: Any) -> None:
-        # Aborted is what a page was still loading when the test went on to the next one; what is
-        # missing or outside fails by other names.
-        if request.failure != "net::ERR_ABORTED":
-            self.note(f"request failed: {request.url} {request.failure}")
 
     def _response(self, response: Any) -> None:
         if response.status >= 400:
