@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.nn.functional import softplus
 
 __all__ = ["bernoulli", "diagonal_normal", "kl_divergence", "log_mean_exp", "standard_normal"]
 
@@ -111,8 +112,8 @@ def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
     if isinstance(q, DiagonalNormal) and isinstance(p, StandardNormal):
         # Torch's rule for any two normals needs twice the operations, at every training step.
         mu, sigma = q.base_dist.loc, q.base_dist.scale
-        terms = (mu * mu + sigma * sigma - 2 * sigma.log()).sum(-1)
-        divergence: Tensor = 0.5 * (terms - mu.shape[-1])
+        squares = torch.addcmul(sigma * sigma, mu, mu)
+        divergence: Tensor = (0.5 * squares - sigma.log() - 0.5).sum(-1)
         return divergence
     return torch.distributions.kl_divergence(q, p)
 
@@ -148,16 +149,14 @@ class StandardNormal(DiagonalNormal):
 
 
 class BernoulliPixels(Independent):
-    r"""Independent Bernoulli pixels whose ``log_prob`` needs no ``log1p``.
+    r"""Independent Bernoulli pixels: :math:`\log p(x) = x\,\ell - \log(1 + e^\ell)` of each.
 
-    With :math:`\ell` the logit of a pixel, :math:`\log p(x) = (x - \tfrac12)\,\ell -
-    \log(2\cosh\tfrac{\ell}{2})`, and the last term is :math:`\tfrac12|\ell| - \log\mathrm{sigmoid}
-    |\ell|`, whose logarithm is of a number between one half and one: as exact as torch's own
-    formula, in a quarter of its time, because ``log1p`` is slow and a tenth of a training step.
+    :math:`\ell` is the logit of a pixel. Torch's own ``log_prob`` has the same value but takes more
+    passes over the pixels, and these are what a training step is made of beside its products.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
         logits = self.base_dist.logits
-        size = logits.abs()
-        log_prob = torch.addcmul(size.sigmoid().log(), value - 0.5, logits).sub(size, alpha=0.5)
-        return log_prob.sum(-1)
+        # Two sums, not one of a difference, whose gradient would take a pass to change its sign.
+        log_prob: Tensor = (value * logits).sum(-1) - softplus(logits).sum(-1)
+        return log_prob

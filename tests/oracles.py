@@ -33,17 +33,6 @@ class LinearEncoder(nn.Module):
         return aevb.diagonal_normal(loc, self.log_scale.exp().expand_as(loc))
 
 
-class Constant(nn.Module):
-    """Whatever goes in, the same output comes out."""
-
-    def __init__(self, value: float, out_dim: int) -> None:
-        super().__init__()
-        self.value, self.out_dim = value, out_dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.full((*x.shape[:-1], self.out_dim), self.value)
-
-
 def linear_gaussian(
     *, orthogonal: bool = False, scale: float = 0.7, seed: int = 0
 ) -> aevb.LinearGaussian:

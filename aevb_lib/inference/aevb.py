@@ -68,7 +68,9 @@ class AEVB:
                 "an estimator returns aevb_lib.Bound(elbo, log_likelihood, kl), one value per "
                 f"image in each, but this one returned a {type(bound).__name__}"
             )
+        elbo = bound.elbo.mean()
         self.optimizer.zero_grad()
-        (-bound.elbo.mean()).backward()
+        (-elbo).backward()
         self.optimizer.step()
-        return {name: value.detach().mean() for name, value in bound._asdict().items()}
+        parts = {k: values.detach().mean() for k, values in bound._asdict().items() if k != "elbo"}
+        return {"elbo": elbo.detach(), **parts}
