@@ -82,8 +82,9 @@ class GaussianMLP(nn.Module):
 
     One network with ``2 * out_dim`` outputs, the means :math:`\mu` and the log-variances
     :math:`\log\sigma^2`. The exponential makes every :math:`\sigma` positive without a constraint.
-    Nothing clamps it: a training that diverges makes it infinite, and :func:`aevb_lib.fit` says so;
-    with a clamp the bound would stay at minus a billion, where no gradient leads out.
+    Nothing clamps it: in a training that diverges it becomes infinite, and
+    :func:`aevb_lib.training.fit` says so. With a clamp the bound would stay at minus a billion,
+    where no gradient leads out.
 
     Args:
         in_dim: Size of the input, 784 for an encoder of MNIST images.
