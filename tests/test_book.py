@@ -198,3 +198,21 @@ def test_signs_before_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         *("At", "D~=~20", "a", "gap", "of", "−9.6", "±~0.2", "[−10,", "−9],", "k", "=", "L,"),
         *("2026-11", "and", "x-2.", "-1", "=", "1", "and", "-2:", "print(-3)", "−5", "+6"),
     ]
+
+
+def test_no_line_begins_with_the_punctuation_after_a_formula(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = pytest.importorskip("docutils.core")
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    signs = importlib.import_module("book_signs")
+    tree = core.publish_doctree("With :math:`D`, or (:math:`x`). But :math:`z` and :math:`y`")
+    before = tree.astext()
+    signs.hold_punctuation(None, tree, "page")
+    held = [
+        node.astext()
+        for node in tree.findall()
+        if "held" in getattr(node, "attributes", {}).get("classes", [])
+    ]
+    assert held == ["D,", "x)."]
+    assert tree.astext() == before

@@ -1,8 +1,9 @@
-"""Signs before numbers as a printer would set them.
+"""Signs before numbers, and after formulas, as a printer would set them.
 
-Python prints a hyphen where a minus sign belongs: it is short, sits low and may end a line. And no
-line ends between a number and the ± or = in front of it. Code, its printed output and formulas stay
-as they are.
+Python prints a hyphen where a minus sign belongs: it is short, sits low and may end a line. No line
+ends between a number and the ± or = in front of it, and none begins with the full stop or comma
+after a formula, where a browser may break since it takes a formula for a picture. Code, its printed
+output and formulas stay as they are.
 """
 
 import re
@@ -14,6 +15,7 @@ RULES = (
     (re.compile(r"± (?=\d)"), "±\N{NO-BREAK SPACE}"),
     (re.compile(r"(?<=\w) = (?=[−\d])"), "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
 )
+PUNCTUATION = re.compile(r"[.,;:!?)\]’”]+")
 VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.math_block, nodes.raw)
 
 
@@ -32,6 +34,18 @@ def set_signs(app, doctree, docname):
             text.parent.replace(text, nodes.Text(better))
 
 
+def hold_punctuation(app, doctree, docname):
+    for formula in list(doctree.findall(nodes.math)):
+        parent = formula.parent
+        position = parent.index(formula)
+        after = parent[position + 1] if position + 1 < len(parent) else None
+        if isinstance(after, nodes.Text) and (signs := PUNCTUATION.match(after)):
+            rest = nodes.Text(after[signs.end() :])
+            held = nodes.inline("", "", formula, nodes.Text(signs.group()), classes=["held"])
+            parent[position : position + 2] = [held, rest]
+
+
 def setup(app):
     app.connect("doctree-resolved", set_signs)
+    app.connect("doctree-resolved", hold_punctuation)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -74,9 +74,9 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
 
 
 def figures_off_paper(page: Any) -> list[str]:
-    """Figures whose margin does not have the page's color: bright blocks in the dark."""
+    """Figures and explorers whose margin has not the page's color: bright blocks in the dark."""
     problems = []
-    for image in page.query_selector_all(".cell_output img"):
+    for image in page.query_selector_all(".cell_output :is(img, .text_html)"):
         if not image.is_visible():
             continue
         # The lower edge: of a figure taller than the window, the upper one would be out of sight.
@@ -87,7 +87,7 @@ def figures_off_paper(page: Any) -> list[str]:
         right = {**seen, "x": box["x"] + box["width"] - 4}
         difference = min(np.abs(pixels(page, c) - paper(page)).max() for c in (seen, right))
         if difference > 24:
-            alt = image.get_attribute("alt")
+            alt = image.get_attribute("alt") or image.inner_text()[:60]
             problems.append(f"figure's paper is {difference:.0f} of 255 off the page's: {alt}")
     return problems
 
