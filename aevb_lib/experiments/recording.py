@@ -120,8 +120,8 @@ def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
             a whole, from the weights that are here. Of a comparison, at least as far as the first
             row.
         device: Where to compute. Another kind of device draws other noise, so a difference of a
-            nat is natural there; on the same kind it is rounding, which makes a few nats in the
-            first rows of a comparison, since its runs are trained with Adagrad.
+            nat is natural there; on the same kind it is rounding, which in the races with a large
+            step may grow to several nats.
 
     Returns:
         The largest absolute difference of the test log-likelihood over these epochs, in nats; of a
