@@ -151,7 +151,7 @@ class StandardNormal(DiagonalNormal):
 class BernoulliPixels(Independent):
     r"""Independent Bernoulli pixels: :math:`\log p(x) = x\,\ell - \log(1 + e^\ell)` of each.
 
-    :math:`\ell` is the logit of a pixel. Torch's own ``log_prob`` has the same value (in float64 up to
+    :math:`\ell` is the logit of a pixel. Torch's own ``log_prob`` has the same value (in float64 to
     2e-9, since softplus is linear beyond 20) but takes more passes over the pixels, and these are
     what a training step is made of beside its products.
     """
