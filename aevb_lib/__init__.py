@@ -19,14 +19,14 @@ from aevb_lib.evaluation import (
     kl_per_dimension,
     mean_bound,
     mean_elbo,
-    mean_reconstruction,
-    reconstruction_error,
+    mean_point_log_likelihood,
+    mean_squared_error,
 )
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB, MonteCarloEM, Reconstruction, WakeSleep
 from aevb_lib.linear_gaussian import LinearGaussian
 from aevb_lib.marginal_likelihood import (
-    annealed_log_likelihood,
+    ais_log_likelihood,
     hmc_log_likelihood,
     posterior_draws,
 )
@@ -36,11 +36,11 @@ from aevb_lib.objectives import (
     Bound,
     complete_data,
     iwae,
-    reconstruction,
+    point_log_likelihood,
     sgvb_a,
     sgvb_b,
-    sleep,
-    wake,
+    sleep_phase,
+    wake_phase,
 )
 from aevb_lib.quadrature import quadrature_log_likelihood
 from aevb_lib.refinement import refine_posterior
@@ -69,7 +69,7 @@ __all__ = [
     "Record",
     "WakeSleep",
     "active_units",
-    "annealed_log_likelihood",
+    "ais_log_likelihood",
     "bernoulli",
     "complete_data",
     "diagonal_normal",
@@ -83,16 +83,16 @@ __all__ = [
     "log_mean_exp",
     "mean_bound",
     "mean_elbo",
-    "mean_reconstruction",
+    "mean_point_log_likelihood",
+    "mean_squared_error",
+    "point_log_likelihood",
     "posterior_draws",
     "quadrature_log_likelihood",
-    "reconstruction",
-    "reconstruction_error",
     "refine_posterior",
     "seed_everything",
     "sgvb_a",
     "sgvb_b",
-    "sleep",
+    "sleep_phase",
     "standard_normal",
-    "wake",
+    "wake_phase",
 ]

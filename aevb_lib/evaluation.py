@@ -18,7 +18,7 @@ from torch.distributions import Independent, kl_divergence
 from aevb_lib.data import ImageSet
 from aevb_lib.distributions import log_mean_exp
 from aevb_lib.models import VAE, Autoencoder
-from aevb_lib.objectives import Bound, reconstruction, sgvb_b
+from aevb_lib.objectives import Bound, point_log_likelihood, sgvb_b
 from aevb_lib.types import Batches, Codec
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "kl_per_dimension",
     "mean_bound",
     "mean_elbo",
-    "mean_reconstruction",
-    "reconstruction_error",
+    "mean_point_log_likelihood",
+    "mean_squared_error",
 ]
 
 BATCH_SIZE = 1000
@@ -57,7 +57,7 @@ def mean_bound(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 
         >>> import aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
         >>> bound = mean_bound(model, aevb.ImageSet(torch.rand(50, 16)))
-        >>> bool(torch.isclose(bound.elbo, bound.log_likelihood - bound.kl))
+        >>> bool(torch.isclose(bound.bound, bound.log_likelihood - bound.kl))
         True
     """
     with _batches(data, seed) as batches:
@@ -88,11 +88,11 @@ def mean_elbo(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 0
         >>> mean_elbo(model, data) == mean_elbo(model, data)
         True
     """
-    return float(mean_bound(model, data, num_samples=num_samples, seed=seed).elbo)
+    return float(mean_bound(model, data, num_samples=num_samples, seed=seed).bound)
 
 
 @torch.no_grad()
-def mean_reconstruction(model: Autoencoder | VAE, data: ImageSet) -> float:
+def mean_point_log_likelihood(model: Autoencoder | VAE, data: ImageSet) -> float:
     r"""Return :math:`\log p_\theta(x \mid \mathrm{encode}(x))` averaged over a data set.
 
     Args:
@@ -105,11 +105,11 @@ def mean_reconstruction(model: Autoencoder | VAE, data: ImageSet) -> float:
     Example:
         >>> import aevb_lib as aevb
         >>> model = aevb.Autoencoder(aevb.MLP(16, 2), aevb.BernoulliMLP(2, 16))
-        >>> mean_reconstruction(model, aevb.ImageSet(torch.rand(50, 16))) < 0
+        >>> mean_point_log_likelihood(model, aevb.ImageSet(torch.rand(50, 16))) < 0
         True
     """
     with _batches(data) as batches:
-        total = sum(reconstruction(model, batch.images).double().sum() for batch in batches)
+        total = sum(point_log_likelihood(model, batch.images).double().sum() for batch in batches)
     return float(total / len(data))
 
 
@@ -165,7 +165,7 @@ def importance_log_likelihood(
 
 
 @torch.no_grad()
-def reconstruction_error(codec: Codec, data: ImageSet) -> float:
+def mean_squared_error(codec: Codec, data: ImageSet) -> float:
     """Return the mean squared error per pixel of ``decode(encode(x))``; smaller is better.
 
     Args:
@@ -178,7 +178,7 @@ def reconstruction_error(codec: Codec, data: ImageSet) -> float:
     Example:
         >>> import aevb_lib as aevb
         >>> model = aevb.Autoencoder(aevb.MLP(16, 2), aevb.BernoulliMLP(2, 16))
-        >>> 0 < reconstruction_error(model, aevb.ImageSet(torch.rand(50, 16))) < 1
+        >>> 0 < mean_squared_error(model, aevb.ImageSet(torch.rand(50, 16))) < 1
         True
     """
     with _batches(data) as batches:

@@ -24,7 +24,7 @@ from aevb_lib import hmc
 from aevb_lib.distributions import log_mean_exp
 from aevb_lib.models import LatentVariableModel
 
-__all__ = ["annealed_log_likelihood", "hmc_log_likelihood", "posterior_draws"]
+__all__ = ["ais_log_likelihood", "hmc_log_likelihood", "posterior_draws"]
 
 # Decoded values in memory at once, codes times images times pixels: 100 MB of float32.
 MAX_DECODED = 25_000_000
@@ -160,7 +160,7 @@ def posterior_draws(
 
 
 @torch.no_grad()
-def annealed_log_likelihood(
+def ais_log_likelihood(
     model: LatentVariableModel,
     x: Float[Tensor, "B P"],
     *,
@@ -202,7 +202,7 @@ def annealed_log_likelihood(
     Example:
         >>> import aevb_lib as aevb
         >>> model = aevb.LatentVariableModel(aevb.BernoulliMLP(2, 16))
-        >>> annealed_log_likelihood(model, torch.rand(5, 16).round(), num_temperatures=20).shape
+        >>> ais_log_likelihood(model, torch.rand(5, 16).round(), num_temperatures=20).shape
         torch.Size([5])
     """
     if num_temperatures < 1 or num_chains < 1:

@@ -20,24 +20,24 @@ __all__ = [
     "Bound",
     "complete_data",
     "iwae",
-    "reconstruction",
+    "point_log_likelihood",
     "sgvb_a",
     "sgvb_b",
-    "sleep",
-    "wake",
+    "sleep_phase",
+    "wake_phase",
 ]
 
 
 class Bound(NamedTuple):
-    r"""An estimate of the evidence lower bound, split in two: ``elbo = log_likelihood - kl``.
+    r"""An estimate of the evidence lower bound, split in two: ``bound = log_likelihood - kl``.
 
     Attributes:
-        elbo: :math:`\mathcal L(\theta, \phi; x)`, nats, shape ``[B]``.
+        bound: :math:`\mathcal L(\theta, \phi; x)`, nats, shape ``[B]``.
         log_likelihood: :math:`\mathbb E_q[\log p_\theta(x \mid z)]`, nats, shape ``[B]``.
         kl: :math:`D_{KL}(q_\phi(z \mid x) \,\|\, p(z))`, nats, shape ``[B]``.
     """
 
-    elbo: Float[Tensor, " B"]
+    bound: Float[Tensor, " B"]
     log_likelihood: Float[Tensor, " B"]
     kl: Float[Tensor, " B"]
 
@@ -64,7 +64,7 @@ def sgvb_a(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     Example:
         >>> import torch, aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
-        >>> sgvb_a(model, torch.rand(5, 784), num_samples=3).elbo.shape
+        >>> sgvb_a(model, torch.rand(5, 784), num_samples=3).bound.shape
         torch.Size([5])
     """
     q = model.posterior(x)
@@ -96,7 +96,7 @@ def sgvb_b(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
         >>> import torch, aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
         >>> bound = sgvb_b(model, torch.rand(5, 784))
-        >>> bool(torch.equal(bound.elbo, bound.log_likelihood - bound.kl))
+        >>> bool(torch.equal(bound.bound, bound.log_likelihood - bound.kl))
         True
     """
     q = model.posterior(x)
@@ -127,14 +127,14 @@ def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
         num_samples: L, importance samples per image.
 
     Returns:
-        Three values per image in nats, differentiable in all parameters. ``elbo`` is
+        Three values per image in nats, differentiable in all parameters. ``bound`` is
         :math:`\mathcal L_L`, ``log_likelihood`` is :math:`\log p_\theta(x \mid z)` averaged with
         the normalized weights, ``kl`` the difference.
 
     Example:
         >>> import torch, aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
-        >>> iwae(model, torch.rand(5, 784), num_samples=50).elbo.shape
+        >>> iwae(model, torch.rand(5, 784), num_samples=50).bound.shape
         torch.Size([5])
     """
     q = model.posterior(x)
@@ -146,7 +146,7 @@ def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     return Bound(bound, log_likelihood, log_likelihood - bound)
 
 
-def wake(model: VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
+def wake_phase(model: VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
     r"""Return :math:`\log p_\theta(x, z)` with a code from the encoder: the wake phase.
 
     The code is a draw :math:`z \sim q_\phi(z \mid x)` that is then taken as given: gradients reach
@@ -162,7 +162,7 @@ def wake(model: VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
     Example:
         >>> import torch, aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
-        >>> wake(model, torch.rand(5, 784)).shape
+        >>> wake_phase(model, torch.rand(5, 784)).shape
         torch.Size([5])
     """
     with torch.no_grad():
@@ -170,7 +170,7 @@ def wake(model: VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
     return complete_data(model, x, z)
 
 
-def sleep(model: VAE, n: int) -> Float[Tensor, " {n}"]:
+def sleep_phase(model: VAE, n: int) -> Float[Tensor, " {n}"]:
     r"""Return :math:`\log q_\phi(z \mid x)` of dreams, :math:`x, z \sim p_\theta`: the sleep phase.
 
     A dream's code is known, which is what makes it a lesson for the encoder. The pixels are draws
@@ -189,7 +189,7 @@ def sleep(model: VAE, n: int) -> Float[Tensor, " {n}"]:
     Example:
         >>> import aevb_lib as aevb
         >>> model = aevb.VAE(aevb.GaussianMLP(784, 20), aevb.BernoulliMLP(20, 784))
-        >>> sleep(model, 5).shape
+        >>> sleep_phase(model, 5).shape
         torch.Size([5])
     """
     if n < 1:
@@ -225,7 +225,7 @@ def complete_data(
     return model.log_joint(x, z)
 
 
-def reconstruction(model: Autoencoder | VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
+def point_log_likelihood(model: Autoencoder | VAE, x: Float[Tensor, "B P"]) -> Float[Tensor, " B"]:
     r"""Return :math:`\log p_\theta(x \mid z)` at the point code :math:`z = \mathrm{encode}(x)`.
 
     This is what the report's autoencoder maximizes. For a VAE it answers "how well does the mean
@@ -241,7 +241,7 @@ def reconstruction(model: Autoencoder | VAE, x: Float[Tensor, "B P"]) -> Float[T
     Example:
         >>> import torch, aevb_lib as aevb
         >>> model = aevb.Autoencoder(aevb.MLP(784, 20), aevb.BernoulliMLP(20, 784))
-        >>> reconstruction(model, torch.rand(5, 784)).shape
+        >>> point_log_likelihood(model, torch.rand(5, 784)).shape
         torch.Size([5])
     """
     return model.likelihood(model.encode(x)).log_prob(x)

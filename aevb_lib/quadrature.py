@@ -65,7 +65,7 @@ def quadrature_log_likelihood(
     if model.latent_dim > 3:
         raise ValueError(
             f"quadrature is feasible for up to 3 latent dimensions, this model has "
-            f"{model.latent_dim}: use annealed_log_likelihood"
+            f"{model.latent_dim}: use ais_log_likelihood"
         )
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
@@ -114,7 +114,7 @@ def _integrals(
     raise ArithmeticError(
         f"the integral of {int(answer.isnan().sum())} images still moves by more than "
         f"{tolerance} nats with cells of width {width:.4f}: their posteriors are too narrow for "
-        "quadrature, use annealed_log_likelihood"
+        "quadrature, use ais_log_likelihood"
     )
 
 

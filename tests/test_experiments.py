@@ -34,7 +34,7 @@ from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.studies import read_result
 from aevb_lib.experiments.tables import mean_and_spread
 from aevb_lib.latents import neighbor_accuracy
-from aevb_lib.marginal_likelihood import annealed_log_likelihood
+from aevb_lib.marginal_likelihood import ais_log_likelihood
 from aevb_lib.noise import NoiseCurve, noise_curve
 from aevb_lib.pretrained import load_judge, load_pretrained
 from aevb_lib.sample_quality import FeatureCloud, SampleQuality
@@ -154,7 +154,7 @@ def test_shipped_weights_of_the_race_are_the_recorded_ones():
             assert aevb.mean_elbo(model, test) == pytest.approx(last["elbo"], abs=0.03), run.name
         else:
             # Chains amplify the rounding of weights, so they are other chains: noise of estimates.
-            annealed = annealed_log_likelihood(
+            annealed = ais_log_likelihood(
                 model,
                 test.images,
                 num_temperatures=comparison.NUM_TEMPERATURES,
@@ -282,7 +282,7 @@ def test_kept_weights_are_those_that_were_measured(tiny, tmp_path):
     )
     _, test = recording.load_mnist()
     expected = result.history.last.metrics["point_log_likelihood"]
-    assert aevb.mean_reconstruction(model, test) == pytest.approx(expected, abs=0.1)
+    assert aevb.mean_point_log_likelihood(model, test) == pytest.approx(expected, abs=0.1)
 
 
 def test_same_run_same_result(tiny, tmp_path):

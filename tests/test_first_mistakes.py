@@ -7,7 +7,7 @@ from torch.distributions import Bernoulli, Independent, Normal
 
 import aevb_lib as aevb
 from aevb_lib import plotting
-from aevb_lib.evaluation import mean_bound, mean_reconstruction, reconstruction_error
+from aevb_lib.evaluation import mean_bound, mean_point_log_likelihood, mean_squared_error
 
 X = torch.rand(16, 16, generator=torch.Generator().manual_seed(0))
 DATA = aevb.ImageSet(X)
@@ -120,13 +120,13 @@ def test_the_message_names_the_fix(call, error, message):
 
 
 def test_what_evaluate_returns_may_be_tensors():
-    history = fit(evaluate=lambda model: {"elbo": mean_bound(model, DATA).elbo})
+    history = fit(evaluate=lambda model: {"elbo": mean_bound(model, DATA).bound})
     assert aevb.History.from_json(history.to_json()) == history
 
 
 def test_a_step_that_forgets_to_detach_keeps_no_graph():
     model = vae()
-    algorithm = Step(lambda batch: {"elbo": aevb.sgvb_b(model, batch.images).elbo.mean()})
+    algorithm = Step(lambda batch: {"elbo": aevb.sgvb_b(model, batch.images).bound.mean()})
     fit(algorithm)  # a warning of torch's, which is an error here, if a graph got through
 
 
@@ -143,7 +143,7 @@ def test_the_prior_starts_where_the_decoder_is(options):
     codes = model.prior().sample((3,))
     assert (codes.dtype, codes.device) == (parameter.dtype, parameter.device)
     assert model.sample(3).shape == (3, 16)
-    assert aevb.sgvb_b(model, X.to(**options)).elbo.device == parameter.device
+    assert aevb.sgvb_b(model, X.to(**options)).bound.device == parameter.device
 
 
 def test_a_linear_model_starts_where_its_weights_are():
@@ -155,7 +155,7 @@ def test_a_linear_model_starts_where_its_weights_are():
 def test_evaluating_on_redrawn_pixels_is_repeatable_and_leaves_training_alone():
     data, model = aevb.ImageSet(X, dynamic=True), vae()
     state = torch.get_rng_state()
-    for measure in (mean_reconstruction, reconstruction_error, aevb.mean_elbo):
+    for measure in (mean_point_log_likelihood, mean_squared_error, aevb.mean_elbo):
         assert measure(model, data) == measure(model, data)
     assert torch.equal(aevb.kl_per_dimension(model, data), aevb.kl_per_dimension(model, data))
     assert torch.equal(torch.get_rng_state(), state)

@@ -54,13 +54,14 @@ def with_optimizers(algorithm, kind, **options):
 
 
 BOUND = {"elbo", "log_likelihood", "kl"}
+TIGHTER = {"bound", "log_likelihood", "kl"}
 CHAINS = {"log_joint", "acceptance", "step_size"}
 # A new algorithm is one line here: how to make it, what its step measures, what it trains.
 ALGORITHMS = {
     "AEVB, B": (make_aevb, BOUND, "encoder decoder"),
     "AEVB, A": (lambda: make_aevb(aevb.sgvb_a), BOUND, "encoder decoder"),
     "AEVB, L=5": (lambda: make_aevb(num_samples=5), BOUND, "encoder decoder"),
-    "AEVB, IWAE": (lambda: make_aevb(aevb.iwae, 5), BOUND, "encoder decoder"),
+    "AEVB, IWAE": (lambda: make_aevb(aevb.iwae, 5), TIGHTER, "encoder decoder"),
     "Reconstruction": (make_reconstruction, {"log_likelihood"}, "encoder decoder"),
     "WakeSleep": (make_wake_sleep, {"log_joint", "log_posterior"}, "encoder decoder"),
     "MonteCarloEM": (make_monte_carlo_em, CHAINS, "decoder"),
@@ -173,7 +174,10 @@ def test_steps_improve_a_batch(make, metrics, trained):
 
 @pytest.mark.parametrize(
     ("make", "objective"),
-    [(make_aevb, lambda m, x: aevb.sgvb_b(m, x).elbo), (make_reconstruction, aevb.reconstruction)],
+    [
+        (make_aevb, lambda m, x: aevb.sgvb_b(m, x).bound),
+        (make_reconstruction, aevb.point_log_likelihood),
+    ],
 )
 def test_a_step_is_gradient_ascent_on_the_mean_objective(make, objective):
     algorithm, batch = make(), a_batch()
@@ -217,7 +221,7 @@ def test_aevb_reaches_the_maximum_likelihood_evidence(estimator):
     assert reached > best - 0.01, (start, reached, best)
     assert best - start > 0.5
     # And the encoder has become the exact posterior: the bound touches the evidence.
-    bound = estimator(model, data, 20).elbo.mean().item()
+    bound = estimator(model, data, 20).bound.mean().item()
     assert bound == pytest.approx(reached, abs=0.05)
 
 
@@ -248,8 +252,8 @@ def test_a_step_of_wake_sleep_is_two_ascents_one_after_the_other():
     values = []
     torch.manual_seed(0)
     for part, objective in (
-        (twin.decoder, lambda: aevb.wake(twin, batch.images)),
-        (twin.encoder, lambda: aevb.sleep(twin, len(batch.images))),
+        (twin.decoder, lambda: aevb.wake_phase(twin, batch.images)),
+        (twin.encoder, lambda: aevb.sleep_phase(twin, len(batch.images))),
     ):
         values.append(objective().mean())
         gradients = torch.autograd.grad(values[-1], list(part.parameters()))

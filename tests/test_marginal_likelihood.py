@@ -22,7 +22,7 @@ from aevb_lib.pretrained import load_pretrained
 # truth of one image (nats) and of many on average.
 ESTIMATORS = {
     "hmc": (aevb.hmc_log_likelihood, {}, 0.7, 0.05),
-    "annealed": (aevb.annealed_log_likelihood, {"num_temperatures": 50}, 1.0, 0.15),
+    "annealed": (aevb.ais_log_likelihood, {"num_temperatures": 50}, 1.0, 0.15),
     "quadrature": (aevb.quadrature_log_likelihood, {}, 1e-3, 1e-3),
 }
 each_estimator = pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_annealing_is_unbiased_for_the_evidence(num_temperatures):
     """However few the temperatures; with one it is sampling from the prior."""
     decoder = linear_gaussian(scale=1.5)
     model, x = aevb.LatentVariableModel(decoder), images(decoder, 1)
-    values = aevb.annealed_log_likelihood(
+    values = aevb.ais_log_likelihood(
         model, x.expand(8000, -1), num_temperatures=num_temperatures, num_chains=1, num_leapfrog=2
     )
     truth = brute_force_evidence(decoder).log_prob(x)
@@ -208,7 +208,7 @@ def test_more_temperatures_bring_annealing_closer():
     model, x = aevb.LatentVariableModel(decoder), images(decoder, 100)
     truth = brute_force_evidence(decoder).log_prob(x)
     error = [
-        (truth - aevb.annealed_log_likelihood(model, x, num_temperatures=t, num_chains=2)).mean()
+        (truth - aevb.ais_log_likelihood(model, x, num_temperatures=t, num_chains=2)).mean()
         for t in (5, 20, 60)
     ]
     assert error[0] > 2 * error[1] > 4 * error[2] > 0
@@ -217,7 +217,7 @@ def test_more_temperatures_bring_annealing_closer():
 def test_impossible_annealing():
     for options in ({"num_temperatures": 0}, {"num_chains": 0}):
         with pytest.raises(ValueError, match="num_temperatures and num_chains must be at least 1"):
-            aevb.annealed_log_likelihood(generative(), small_images(), **options)
+            aevb.ais_log_likelihood(generative(), small_images(), **options)
 
 
 # --- quadrature ----------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_quadrature_sees_every_mode_however_narrow(width):
 
 
 def test_a_posterior_too_narrow_is_said_to_be():
-    with pytest.raises(ArithmeticError, match=r"2 images still moves.*annealed_log_likelihood"):
+    with pytest.raises(ArithmeticError, match=r"2 images still moves.*ais_log_likelihood"):
         aevb.quadrature_log_likelihood(two_modes(1e-5), torch.zeros(2, 3))
 
 

@@ -25,7 +25,7 @@ from aevb_lib.experiments.provenance import provenance
 from aevb_lib.experiments.studies import ComparisonRun, Result, weights_folder
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, MonteCarloEM, WakeSleep
-from aevb_lib.marginal_likelihood import annealed_log_likelihood, hmc_log_likelihood
+from aevb_lib.marginal_likelihood import ais_log_likelihood, hmc_log_likelihood
 from aevb_lib.models import VAE, LatentVariableModel
 from aevb_lib.pretrained import build, load_weights, save_weights
 from aevb_lib.training import fit, seed_everything
@@ -244,13 +244,17 @@ def _evaluation(
         for prefix, data in parts.items():
             shown = data.take(min(num_images, len(data)))
             if isinstance(model, VAE):
-                bound = mean_bound(model, shown)
-                metrics |= {f"{prefix}{k}": float(v) for k, v in bound._asdict().items()}
+                elbo, log_likelihood, kl = map(float, mean_bound(model, shown))
+                metrics |= {
+                    f"{prefix}elbo": elbo,
+                    f"{prefix}log_likelihood": log_likelihood,
+                    f"{prefix}kl": kl,
+                }
             if _measures_evidence(run):
                 metrics |= {
                     f"{prefix}hmc_log_likelihood": _mean(hmc_log_likelihood(model, shown.images)),
                     f"{prefix}annealed_log_likelihood": _mean(
-                        annealed_log_likelihood(
+                        ais_log_likelihood(
                             model,
                             shown.images,
                             num_temperatures=NUM_TEMPERATURES,
@@ -267,7 +271,7 @@ def _early_performance(model: LatentVariableModel, run: ComparisonRun, train: Im
     """What a step size has reached on training images, by the study's own measure."""
     if not _measures_evidence(run):
         assert isinstance(model, VAE)
-        return float(mean_bound(model, train.take(min(NUM_BOUND, len(train)))).elbo)
+        return float(mean_bound(model, train.take(min(NUM_BOUND, len(train)))).bound)
     return _mean(hmc_log_likelihood(model, train.images[:NUM_ROW]))
 
 

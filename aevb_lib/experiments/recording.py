@@ -17,8 +17,8 @@ from aevb_lib.evaluation import (
     importance_log_likelihood,
     kl_per_dimension,
     mean_bound,
-    mean_reconstruction,
-    reconstruction_error,
+    mean_point_log_likelihood,
+    mean_squared_error,
 )
 from aevb_lib.experiments.codes import CODE_SETTINGS, measure_codes, trained_run
 from aevb_lib.experiments.comparison import compare, compare_again
@@ -190,14 +190,17 @@ def _train(run: Run, epochs: int, device: str) -> tuple[VAE | Autoencoder, Histo
     def evaluate(model: VAE | Autoencoder) -> dict[str, float]:
         if isinstance(model, Autoencoder):
             return {
-                "log_likelihood": mean_reconstruction(model, test),
-                "seen_log_likelihood": mean_reconstruction(model, seen),
+                "log_likelihood": mean_point_log_likelihood(model, test),
+                "seen_log_likelihood": mean_point_log_likelihood(model, seen),
             }
-        metrics = {name: float(value) for name, value in mean_bound(model, test)._asdict().items()}
-        for name, value in mean_bound(model, seen)._asdict().items():
-            metrics[f"seen_{name}"] = float(value)
+        metrics: dict[str, float] = {}
+        for prefix, data in (("", test), ("seen_", seen)):
+            elbo, log_likelihood, kl = map(float, mean_bound(model, data))
+            metrics[f"{prefix}elbo"] = elbo
+            metrics[f"{prefix}log_likelihood"] = log_likelihood
+            metrics[f"{prefix}kl"] = kl
         metrics["active_units"] = int(active_units(model, test).sum())
-        metrics["point_log_likelihood"] = mean_reconstruction(model, test)
+        metrics["point_log_likelihood"] = mean_point_log_likelihood(model, test)
         return metrics
 
     learner = AEVB(model, optimizer) if isinstance(model, VAE) else Reconstruction(model, optimizer)
@@ -207,7 +210,7 @@ def _train(run: Run, epochs: int, device: str) -> tuple[VAE | Autoencoder, Histo
 
 
 def _final(run: Run, model: VAE | Autoencoder, test: ImageSet) -> dict[str, Any]:
-    final: dict[str, Any] = {"reconstruction_error": reconstruction_error(model, test)}
+    final: dict[str, Any] = {"reconstruction_error": mean_squared_error(model, test)}
     if isinstance(model, VAE):
         final["kl_per_dimension"] = [round(float(v), 5) for v in kl_per_dimension(model, test)]
         if run.num_importance_samples:

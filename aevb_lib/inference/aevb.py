@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from aevb_lib.models import VAE
-from aevb_lib.objectives import Bound, sgvb_b
+from aevb_lib.objectives import Bound, sgvb_a, sgvb_b
 from aevb_lib.types import Batch
 
 __all__ = ["AEVB", "Estimator"]
@@ -54,23 +54,37 @@ class AEVB:
         self.optimizer = optimizer
         self.estimator = estimator
         self.num_samples = num_samples
+        self._checked: Estimator | None = None
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Update all parameters once.
 
         Returns:
             The bound and its two parts before the update, averaged over the batch, in nats per
-            image: ``elbo``, ``log_likelihood``, ``kl``.
+            image: ``elbo``, ``log_likelihood``, ``kl``. Under another estimator than the paper's two
+            the first is called ``bound``, since it need not be the ELBO.
+
+        Raises:
+            TypeError: If the estimator returns anything but a :class:`aevb_lib.objectives.Bound`.
         """
         bound = self.estimator(self.model, batch.images, num_samples=self.num_samples)
-        if not hasattr(bound, "_asdict"):
+        if self.estimator is not self._checked:
+            self._check(bound)
+        mean = bound.bound.mean()
+        self.optimizer.zero_grad()
+        (-mean).backward()
+        self.optimizer.step()
+        name = "elbo" if self.estimator in (sgvb_a, sgvb_b) else "bound"
+        return {
+            name: mean.detach(),
+            "log_likelihood": bound.log_likelihood.detach().mean(),
+            "kl": bound.kl.detach().mean(),
+        }
+
+    def _check(self, bound: object) -> None:
+        if not isinstance(bound, Bound):
             raise TypeError(
-                "an estimator returns aevb_lib.Bound(elbo, log_likelihood, kl), one value per "
+                "an estimator returns aevb_lib.Bound(bound, log_likelihood, kl), one value per "
                 f"image in each, but this one returned a {type(bound).__name__}"
             )
-        elbo = bound.elbo.mean()
-        self.optimizer.zero_grad()
-        (-elbo).backward()
-        self.optimizer.step()
-        parts = {k: values.detach().mean() for k, values in bound._asdict().items() if k != "elbo"}
-        return {"elbo": elbo.detach(), **parts}
+        self._checked = self.estimator

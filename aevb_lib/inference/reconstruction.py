@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from aevb_lib.models import Autoencoder
-from aevb_lib.objectives import reconstruction
+from aevb_lib.objectives import point_log_likelihood
 from aevb_lib.types import Batch
 
 __all__ = ["Reconstruction"]
@@ -38,7 +38,7 @@ class Reconstruction:
         Returns:
             ``log_likelihood`` before the update, averaged over the batch, in nats per image.
         """
-        log_likelihood = reconstruction(self.model, batch.images).mean()
+        log_likelihood = point_log_likelihood(self.model, batch.images).mean()
         self.optimizer.zero_grad()
         (-log_likelihood).backward()
         self.optimizer.step()

@@ -9,9 +9,9 @@ those of Okabe and Ito, which people with any kind of color vision can tell apar
 have colors of their own, ``DIGIT_COLORS``, and are named beside them, see :func:`code_map`.
 """
 
-from aevb_lib.plotting.codes import DIGIT_COLORS, code_map
 from aevb_lib.plotting.curves import learning_curves, lines, small_multiples
 from aevb_lib.plotting.images import image_grid, image_rows
+from aevb_lib.plotting.latents import DIGIT_COLORS, code_map
 from aevb_lib.plotting.look import (
     BLUE,
     COLORS,
