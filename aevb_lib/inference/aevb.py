@@ -61,8 +61,8 @@ class AEVB:
 
         Returns:
             The bound and its two parts before the update, averaged over the batch, in nats per
-            image: ``elbo``, ``log_likelihood``, ``kl``. Under another estimator than the paper's two
-            the first is called ``bound``, since it need not be the ELBO.
+            image: ``elbo``, ``log_likelihood``, ``kl``. Under another estimator than the paper's
+            two the first is called ``bound``, since it need not be the ELBO.
 
         Raises:
             TypeError: If the estimator returns anything but a :class:`aevb_lib.objectives.Bound`.
