@@ -5,6 +5,7 @@ an inference algorithm is an object with one method, ``step(batch)``; one short 
 them into a ``History``. Figures live in :mod:`aevb_lib.plotting`, which is not imported here.
 """
 
+from aevb_lib.architectures import mnist_autoencoder, mnist_vae
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.distributions import (
     bernoulli,
@@ -42,6 +43,7 @@ from aevb_lib.objectives import (
     sleep_phase,
     wake_phase,
 )
+from aevb_lib.pretrained import load_pretrained
 from aevb_lib.quadrature import quadrature_log_likelihood
 from aevb_lib.refinement import refine_posterior
 from aevb_lib.training import fit, seed_everything
@@ -80,11 +82,14 @@ __all__ = [
     "kl_divergence",
     "kl_per_dimension",
     "load_mnist",
+    "load_pretrained",
     "log_mean_exp",
     "mean_bound",
     "mean_elbo",
     "mean_point_log_likelihood",
     "mean_squared_error",
+    "mnist_autoencoder",
+    "mnist_vae",
     "point_log_likelihood",
     "posterior_draws",
     "quadrature_log_likelihood",

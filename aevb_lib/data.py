@@ -72,6 +72,27 @@ class ImageSet:
         """Number of images, N."""
         return len(self.images)
 
+    def __getitem__(self, which: slice) -> ImageSet:
+        """Return the images of a slice, such as ``data[:1000]`` or ``data[::5]``, without a copy.
+
+        Raises:
+            TypeError: If ``which`` is not a slice; one image is ``data.images[i]``.
+            ValueError: If no image is left.
+
+        Example:
+            >>> ImageSet(torch.rand(10, 784))[::5]
+            ImageSet(2 images of 784 pixels on cpu)
+        """
+        if not isinstance(which, slice):
+            raise TypeError(
+                f"an ImageSet takes slices, such as data[:1000], not a {type(which).__name__}; "
+                "the pixels of one image are data.images[i], its class is data.labels[i]"
+            )
+        images, labels = self.images[which], self.labels[which]
+        if not len(images):
+            raise ValueError(f"no image is left of {len(self)} by {which}")
+        return self._with(images, labels)
+
     def __repr__(self) -> str:
         """Summary on one line."""
         count, pixels = self.images.shape

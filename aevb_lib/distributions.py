@@ -1,7 +1,7 @@
 """The distributions that flow between the modules, and two formulas about them.
 
-Both constructors return `torch.distributions` objects whose last axis is the *event*: ``log_prob``
-sums over it and leaves one number per datapoint.
+They are `torch.distributions` objects whose last axis is the *event*: ``log_prob`` sums over it and
+leaves one number per datapoint.
 
 They switch off torch's argument checks, here and nowhere else, for two reasons. Each check reads a
 result back from the device, which would make a GPU wait at every training step; and grey pixels,
@@ -18,10 +18,70 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, Normal, register_kl
 from torch.nn.functional import softplus
 
-__all__ = ["bernoulli", "diagonal_normal", "kl_divergence", "log_mean_exp", "standard_normal"]
+__all__ = [
+    "BernoulliPixels",
+    "DiagonalNormal",
+    "StandardNormal",
+    "bernoulli",
+    "diagonal_normal",
+    "kl_divergence",
+    "log_mean_exp",
+    "standard_normal",
+]
+
+
+class DiagonalNormal(Independent):
+    """A normal distribution of independent components, made by :func:`diagonal_normal`.
+
+    Samples are shifted and scaled in one operation, and drawn without a look at the scale, for
+    which torch's own ``sample`` makes a GPU wait.
+    """
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draw samples through which gradients reach mean and scale: the reparameterization trick.
+
+        Args:
+            sample_shape: Leading axes of the result, such as ``(L,)``.
+
+        Returns:
+            Samples, shape ``[*sample_shape, *batch, D]``.
+        """
+        loc, scale = self.base_dist.loc, self.base_dist.scale
+        noise = torch.randn((*sample_shape, *loc.shape), dtype=loc.dtype, device=loc.device)
+        return torch.addcmul(loc, scale, noise)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draw what :meth:`rsample` draws, without a gradient."""
+        return self.rsample(sample_shape)
+
+
+class StandardNormal(DiagonalNormal):
+    """The standard normal distribution, known by its type, made by :func:`standard_normal`."""
+
+
+class BernoulliPixels(Independent):
+    r"""Independent Bernoulli pixels, made by :func:`bernoulli`.
+
+    With the logit :math:`\ell` of a pixel, :math:`\log p(x) = x\,\ell - \log(1 + e^\ell)`. Torch's
+    own ``log_prob`` has the same value (in float64 to 2e-9, since softplus is linear beyond 20) but
+    takes more passes over the pixels, and these are what a training step is made of beside its
+    products.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-probability of images, summed over pixels, in nats.
+
+        Args:
+            value: Pixels, shape ``[..., P]``.
+        """
+        logits = self.base_dist.logits
+        # Two sums, not one of a difference, whose gradient would take a pass to change its sign.
+        log_prob: Tensor = (value * logits).sum(-1) - softplus(logits).sum(-1)
+        return log_prob
 
 
 def diagonal_normal(
@@ -109,13 +169,16 @@ def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
         >>> kl_divergence(q, diagonal_normal(torch.zeros(2), torch.ones(2)))
         tensor([0.5000])
     """
-    if isinstance(q, DiagonalNormal) and isinstance(p, StandardNormal):
-        # Torch's rule for any two normals needs twice the operations, at every training step.
-        mu, sigma = q.base_dist.loc, q.base_dist.scale
-        squares = torch.addcmul(sigma * sigma, mu, mu)
-        divergence: Tensor = (0.5 * squares - sigma.log() - 0.5).sum(-1)
-        return divergence
     return torch.distributions.kl_divergence(q, p)
+
+
+@register_kl(DiagonalNormal, StandardNormal)  # type: ignore[untyped-decorator]
+def _kl_from_standard_normal(q: DiagonalNormal, p: StandardNormal) -> Tensor:
+    # Torch's rule for any two normals needs twice the operations, at every training step.
+    mu, sigma = q.base_dist.loc, q.base_dist.scale
+    squares = torch.addcmul(sigma * sigma, mu, mu)
+    divergence: Tensor = (0.5 * squares - sigma.log() - 0.5).sum(-1)
+    return divergence
 
 
 def log_mean_exp(values: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, "*rest"]:
@@ -133,31 +196,3 @@ def log_mean_exp(values: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor,
         tensor(-1000.)
     """
     return torch.logsumexp(values, dim) - math.log(values.shape[dim])
-
-
-class DiagonalNormal(Independent):
-    """Independent normal components that are shifted and scaled in one operation, not in two."""
-
-    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        loc, scale = self.base_dist.loc, self.base_dist.scale
-        noise = torch.randn((*sample_shape, *loc.shape), dtype=loc.dtype, device=loc.device)
-        return torch.addcmul(loc, scale, noise)  # the reparameterization trick
-
-
-class StandardNormal(DiagonalNormal):
-    """The standard normal, known as such without looking at its numbers."""
-
-
-class BernoulliPixels(Independent):
-    r"""Independent Bernoulli pixels: :math:`\log p(x) = x\,\ell - \log(1 + e^\ell)` of each.
-
-    :math:`\ell` is the logit of a pixel. Torch's own ``log_prob`` has the same value (in float64 to
-    2e-9, since softplus is linear beyond 20) but takes more passes over the pixels, and these are
-    what a training step is made of beside its products.
-    """
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        logits = self.base_dist.logits
-        # Two sums, not one of a difference, whose gradient would take a pass to change its sign.
-        log_prob: Tensor = (value * logits).sum(-1) - softplus(logits).sum(-1)
-        return log_prob

@@ -77,7 +77,28 @@ class MLP(nn.Module):
         return outputs
 
 
-class GaussianMLP(nn.Module):
+class _DistributionMLP(nn.Module):
+    """What the two networks below share: an MLP whose outputs parameterize a distribution."""
+
+    params_per_dim = 1
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        hidden_dims: Sequence[int] = (500,),
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_dim = in_dim
+        self.out_dim = out_dim
+        num_params = self.params_per_dim * out_dim
+        self.mlp = MLP(in_dim, num_params, hidden_dims, activation, generator=generator)
+
+
+class GaussianMLP(_DistributionMLP):
     r"""An MLP that returns a diagonal normal: the paper's encoder (appendix C.2).
 
     One network with ``2 * out_dim`` outputs, the means :math:`\mu` and the log-variances
@@ -99,19 +120,7 @@ class GaussianMLP(nn.Module):
         (torch.Size([100]), torch.Size([20]))
     """
 
-    def __init__(
-        self,
-        in_dim: int,
-        out_dim: int,
-        hidden_dims: Sequence[int] = (500,),
-        activation: Callable[[], nn.Module] = nn.Tanh,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.in_dim = in_dim
-        self.out_dim = out_dim
-        self.mlp = MLP(in_dim, 2 * out_dim, hidden_dims, activation, generator=generator)
+    params_per_dim = 2
 
     def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
         """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""
@@ -119,7 +128,7 @@ class GaussianMLP(nn.Module):
         return diagonal_normal(loc, (0.5 * log_variance).exp())
 
 
-class BernoulliMLP(nn.Module):
+class BernoulliMLP(_DistributionMLP):
     """An MLP that returns independent Bernoulli pixels: the paper's decoder (appendix C.1).
 
     It works with logits throughout: a sigmoid followed by a logarithm would lose all precision
@@ -137,20 +146,6 @@ class BernoulliMLP(nn.Module):
         >>> p.batch_shape, p.event_shape
         (torch.Size([100]), torch.Size([784]))
     """
-
-    def __init__(
-        self,
-        in_dim: int,
-        out_dim: int,
-        hidden_dims: Sequence[int] = (500,),
-        activation: Callable[[], nn.Module] = nn.Tanh,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.in_dim = in_dim
-        self.out_dim = out_dim
-        self.mlp = MLP(in_dim, out_dim, hidden_dims, activation, generator=generator)
 
     def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
         """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""

@@ -29,10 +29,11 @@ __all__ = [
 
 
 class Bound(NamedTuple):
-    r"""An estimate of the evidence lower bound, split in two: ``bound = log_likelihood - kl``.
+    r"""An estimate of a lower bound on the evidence, split in two: ``bound = log_likelihood - kl``.
 
     Attributes:
-        bound: :math:`\mathcal L(\theta, \phi; x)`, nats, shape ``[B]``.
+        bound: The evidence lower bound :math:`\mathcal L(\theta, \phi; x)`, or the
+            importance-weighted one if it comes from :func:`iwae`; nats, shape ``[B]``.
         log_likelihood: :math:`\mathbb E_q[\log p_\theta(x \mid z)]`, nats, shape ``[B]``.
         kl: :math:`D_{KL}(q_\phi(z \mid x) \,\|\, p(z))`, nats, shape ``[B]``.
     """
@@ -69,8 +70,8 @@ def sgvb_a(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     """
     q = model.posterior(x)
     z = _rsample(q, num_samples)
-    log_likelihood = _average(model.likelihood(z).log_prob(x), num_samples)
-    kl = _average(q.log_prob(z) - model.prior().log_prob(z), num_samples)
+    log_likelihood = model.likelihood(z).log_prob(x).mean(0)
+    kl = (q.log_prob(z) - model.prior().log_prob(z)).mean(0)
     return Bound(log_likelihood - kl, log_likelihood, kl)
 
 
@@ -101,7 +102,10 @@ def sgvb_b(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     """
     q = model.posterior(x)
     z = _rsample(q, num_samples)
-    log_likelihood = _average(model.likelihood(z).log_prob(x), num_samples)
+    if num_samples == 1:  # without its axis of length one, a training step takes 2 % less
+        log_likelihood = model.likelihood(z[0]).log_prob(x)
+    else:
+        log_likelihood = model.likelihood(z).log_prob(x).mean(0)
     kl = kl_divergence(q, model.prior())
     return Bound(log_likelihood - kl, log_likelihood, kl)
 
@@ -138,7 +142,7 @@ def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
         torch.Size([5])
     """
     q = model.posterior(x)
-    z = _rsample(q, num_samples).reshape(num_samples, *q.batch_shape, -1)  # [L, B, D]
+    z = _rsample(q, num_samples)
     log_likelihoods = model.likelihood(z).log_prob(x)
     log_weights = log_likelihoods + model.prior().log_prob(z) - q.log_prob(z)
     bound = log_mean_exp(log_weights)
@@ -247,8 +251,7 @@ def point_log_likelihood(model: Autoencoder | VAE, x: Float[Tensor, "B P"]) -> F
     return model.likelihood(model.encode(x)).log_prob(x)
 
 
-def _rsample(q: Distribution, num_samples: int) -> Tensor:
-    """Draw codes ``[L, B, D]``, or ``[B, D]`` if L is one: an axis of one costs each step 2 %."""
+def _rsample(q: Distribution, num_samples: int) -> Float[Tensor, "L B D"]:
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     if not q.has_rsample:
@@ -256,9 +259,4 @@ def _rsample(q: Distribution, num_samples: int) -> Tensor:
             f"{q} has no reparameterized samples (rsample), so no gradient would reach the "
             "encoder: let it return a distribution that has them, such as a normal"
         )
-    return q.rsample() if num_samples == 1 else q.rsample((num_samples,))
-
-
-def _average(values: Tensor, num_samples: int) -> Tensor:
-    """Average over the samples that ``_rsample`` drew: ``[L, B]`` or ``[B]`` to ``[B]``."""
-    return values if num_samples == 1 else values.mean(0)
+    return q.rsample((num_samples,))

@@ -11,16 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, TypeVar, overload
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from aevb_lib.architectures import ARCHITECTURES
 from aevb_lib.models import VAE, Autoencoder
-from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
 from aevb_lib.sample_quality import Judge
 
 __all__ = [
-    "build",
     "load_judge",
     "load_pretrained",
     "load_weights",
@@ -29,66 +26,6 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=nn.Module)
-
-NUM_PIXELS = 784
-
-
-@overload
-def build(
-    kind: Literal["vae"],
-    latent_dim: int,
-    *,
-    hidden_dim: int = 500,
-    generator: torch.Generator | None = None,
-) -> VAE: ...
-@overload
-def build(
-    kind: Literal["autoencoder"],
-    latent_dim: int,
-    *,
-    hidden_dim: int = 500,
-    generator: torch.Generator | None = None,
-) -> Autoencoder: ...
-@overload
-def build(
-    kind: str,
-    latent_dim: int,
-    *,
-    hidden_dim: int = 500,
-    generator: torch.Generator | None = None,
-) -> VAE | Autoencoder: ...
-def build(
-    kind: str,
-    latent_dim: int,
-    *,
-    hidden_dim: int = 500,
-    generator: torch.Generator | None = None,
-) -> VAE | Autoencoder:
-    """Return the report's model for MNIST, untrained: 784-500-D and D-500-784, one tanh layer each.
-
-    Args:
-        kind: ``"vae"`` or ``"autoencoder"``.
-        latent_dim: D.
-        hidden_dim: Units of the hidden layers.
-        generator: CPU generator for the initial weights.
-
-    Raises:
-        ValueError: If there is no such kind.
-
-    Example:
-        >>> sum(p.numel() for p in build("vae", 20).parameters())
-        815824
-    """
-    hidden_dims = (hidden_dim,)
-    if kind == "vae":
-        encoder = GaussianMLP(NUM_PIXELS, latent_dim, hidden_dims, generator=generator)
-        decoder = BernoulliMLP(latent_dim, NUM_PIXELS, hidden_dims, generator=generator)
-        return VAE(encoder, decoder)
-    if kind == "autoencoder":
-        point_encoder = MLP(NUM_PIXELS, latent_dim, hidden_dims, generator=generator)
-        decoder = BernoulliMLP(latent_dim, NUM_PIXELS, hidden_dims, generator=generator)
-        return Autoencoder(point_encoder, decoder)
-    raise ValueError(f"no model called {kind!r}; there are: 'vae', 'autoencoder'")
 
 
 @overload
@@ -119,14 +56,21 @@ def load_pretrained(
     Args:
         kind: ``"vae"`` or ``"autoencoder"``.
         latent_dim: D of a model that ships; the error for any other D lists them.
-        hidden_dim: Units of the hidden layers, as for :func:`build`; 500 in all that ship.
+        hidden_dim: Number of units in the hidden layers; 500 in all models that ship.
         folder: Where the weight files are; those of the package by default.
 
     Raises:
         ValueError: If there is no such kind.
         FileNotFoundError: If there are no such weights; the message lists those there are.
+
+    Example:
+        >>> model = load_pretrained("vae", latent_dim=20)
+        >>> model.sample(3).shape
+        torch.Size([3, 784])
     """
-    model = build(kind, latent_dim, hidden_dim=hidden_dim)
+    if kind not in ARCHITECTURES:
+        raise ValueError(f"no model called {kind!r}; there are: {', '.join(ARCHITECTURES)}")
+    model = ARCHITECTURES[kind](latent_dim, hidden_dim=hidden_dim)
     return _load(model, _path(kind, latent_dim, folder))
 
 
@@ -193,11 +137,15 @@ def _load(model: M, path: Path) -> M:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors"))) or "none"
         raise FileNotFoundError(f"no weights {path.name!r}; there are: {known}")
+    from safetensors.torch import load_file  # not torch alone, so not for `import aevb_lib`
+
     model.load_state_dict(load_file(path))  # copies into the model's own float32
     return model
 
 
 def _save(model: nn.Module, path: Path) -> Path:
+    from safetensors.torch import save_file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.partial")
     weights = {

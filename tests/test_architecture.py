@@ -21,7 +21,7 @@ LAYERS = [
     ["types", "distributions", "history", "archives"],
     ["data", "networks", "hmc", "latents", "linear_gaussian"],
     ["models"],
-    ["objectives"],
+    ["objectives", "architectures"],
     [
         "inference",
         "evaluation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import inspect
 import os
 import shutil
 import struct
@@ -175,6 +176,40 @@ def test_take_and_to() -> None:
 def test_take_wants_a_number_that_is_there(n: int) -> None:
     with pytest.raises(ValueError, match=rf"cannot take {n} images.*from 1 to 10"):
         numbered(10).take(n)
+
+
+@pytest.mark.parametrize(
+    ("which", "labels"),
+    [(slice(3), [0, 1, 2]), (slice(None, None, 4), [0, 4, 8]), (slice(-2, 100), [8, 9])],
+)
+def test_a_slice_is_a_set_without_a_copy(which: slice, labels: list[int]) -> None:
+    images = numbered(10, dynamic=True)
+    part = images[which]
+    assert part.labels.tolist() == labels
+    assert torch.equal(part.images, images.images[which])
+    assert part.dynamic
+    assert part.images.untyped_storage().data_ptr() == images.images.untyped_storage().data_ptr()
+
+
+def test_a_slice_does_not_look_at_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = numbered(10)
+    monkeypatch.setattr(
+        torch.Tensor, "aminmax", lambda *_: pytest.fail("pixels were checked again")
+    )
+    assert len(images[:3]) == 3
+
+
+@pytest.mark.parametrize("which", [slice(0), slice(20, 30)])
+def test_a_slice_without_images_is_refused(which: slice) -> None:
+    with pytest.raises(ValueError, match="no image is left of 10"):
+        numbered(10)[which]
+
+
+@pytest.mark.parametrize("which", [0, torch.tensor([1, 2]), [True]])
+def test_only_slices_select(which: object) -> None:
+    plain = inspect.unwrap(ImageSet.__getitem__)  # readers have no check of annotations
+    with pytest.raises(TypeError, match=r"takes slices.*data\.images\[i\]"):
+        plain(numbered(10), which)
 
 
 def test_without_labels_every_label_is_no_class() -> None:

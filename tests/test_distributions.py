@@ -1,6 +1,7 @@
 """Every formula against one written in another way."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -105,6 +106,30 @@ def test_kl_is_the_expected_log_ratio():
     p = aevb.diagonal_normal(torch.zeros(2), torch.ones(2))
     z = q.sample((100_000,))
     assert_same_mean(q.log_prob(z) - p.log_prob(z), aevb.kl_divergence(q, p))
+
+
+def test_torchs_own_function_knows_the_closed_form_for_the_prior():
+    q = aevb.diagonal_normal(torch.randn(4, 3).double(), torch.rand(4, 3).double() + 0.1)
+    prior = aevb.standard_normal(torch.zeros(3).double())
+    general = aevb.diagonal_normal(torch.zeros(3).double(), torch.ones(3).double())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch warns if two rules fit
+        special = torch.distributions.kl_divergence(q, prior)
+    assert special.shape == (4,)
+    torch.testing.assert_close(special, torch.distributions.kl_divergence(q, general))
+    assert torch.equal(special, aevb.kl_divergence(q, prior))
+
+
+def test_a_sample_is_an_rsample_without_a_gradient(monkeypatch):
+    loc = torch.randn(4, 3, requires_grad=True)
+    q = aevb.diagonal_normal(loc, loc.abs() + 1)
+    # torch.normal looks at the scale, and a GPU waits for that.
+    monkeypatch.setattr(torch, "normal", lambda *_: pytest.fail("torch.normal was called"))
+    torch.manual_seed(0)
+    draws = q.sample((5,))
+    torch.manual_seed(0)
+    assert torch.equal(draws, q.rsample((5,)))
+    assert not draws.requires_grad
 
 
 def test_no_closed_form_is_said():

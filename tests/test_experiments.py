@@ -224,7 +224,7 @@ def test_shipped_codes_are_those_of_the_shipped_weights(kind):
     neighbors = neighbor_accuracy(known, train.labels, asked, test.labels)
     assert neighbors == pytest.approx(final["classes"]["neighbors"], abs=0.002)
     every = codes.CODE_SETTINGS["every"]
-    disturbed = aevb.ImageSet(test.images[::every], test.labels[::every])
+    disturbed = test[::every]
     cloud = FeatureCloud(judge.features(test.images[1:10]))  # its precision is not compared
     recorded = final["noise"]["own"]
     curve = noise_curve(model, disturbed, judge, cloud, [0.0, 1.0], unit=known.std(0))

@@ -13,7 +13,6 @@ from torch import nn
 
 import aevb_lib as aevb
 from aevb_lib import widgets
-from aevb_lib.pretrained import build
 
 IMAGES = torch.rand(12, 16, generator=torch.Generator().manual_seed(0))
 A, B = IMAGES[:2]
@@ -365,7 +364,7 @@ def test_a_mistake_in_a_button_does_not_freeze_the_board():
 
 
 def test_dragging_is_fast():
-    board = widgets.latent_explorer(build("vae", 20))
+    board = widgets.latent_explorer(aevb.mnist_vae(20))
     slider, took = board.controls["z[0]"], []
     for step in range(20):
         start = time.perf_counter()

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.optim import Adagrad
 
+from aevb_lib.architectures import mnist_vae
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.evaluation import mean_bound
 from aevb_lib.experiments.provenance import provenance
@@ -27,7 +28,7 @@ from aevb_lib.history import History
 from aevb_lib.inference import AEVB, MonteCarloEM, WakeSleep
 from aevb_lib.marginal_likelihood import ais_log_likelihood, hmc_log_likelihood
 from aevb_lib.models import VAE, LatentVariableModel
-from aevb_lib.pretrained import build, load_weights, save_weights
+from aevb_lib.pretrained import load_weights, save_weights
 from aevb_lib.training import fit, seed_everything
 from aevb_lib.types import Algorithm
 
@@ -143,7 +144,7 @@ def _data(run: ComparisonRun, device: str) -> tuple[ImageSet, ImageSet]:
 
 def _model(run: ComparisonRun, generator: torch.Generator | None = None) -> LatentVariableModel:
     """Return the untrained model. One seed gives all algorithms the same decoder."""
-    model = build("vae", run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
+    model = mnist_vae(run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=INITIAL_STD, generator=generator)
     return LatentVariableModel(model.decoder) if run.algorithm == "mcem" else model

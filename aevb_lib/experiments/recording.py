@@ -11,6 +11,7 @@ import joblib
 import torch
 from tqdm import tqdm
 
+from aevb_lib.architectures import ARCHITECTURES
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.evaluation import (
     active_units,
@@ -36,7 +37,7 @@ from aevb_lib.experiments.studies import (
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
 from aevb_lib.models import VAE, Autoencoder
-from aevb_lib.pretrained import build, load_pretrained, save_weights
+from aevb_lib.pretrained import load_pretrained, save_weights
 from aevb_lib.training import fit, seed_everything
 
 __all__ = ["record", "run_study", "verify"]
@@ -182,7 +183,7 @@ def _measured(run: Run, folder: Path | None, device: str) -> Result:
 def _train(run: Run, epochs: int, device: str) -> tuple[VAE | Autoencoder, History, ImageSet]:
     train, test = (part.to(device) for part in load_mnist(regime=run.regime))
     generator = seed_everything(run.seed)
-    model = build(run.model, run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
+    model = ARCHITECTURES[run.model](run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
     seen = train.take(NUM_SEEN)
