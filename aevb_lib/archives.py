@@ -25,7 +25,7 @@ def default_root() -> Path:
 
 
 def unpack(root: Path) -> None:
-    """Make sure that sound MNIST files are in ``root/MNIST/raw``.
+    """Unpack the archives into ``root/MNIST/raw``, unless sound files are there already.
 
     Everything is prepared in a private folder beside it and moved file by file: each move replaces
     a whole file by a whole file, so another process sees the old or the new one, never a part.

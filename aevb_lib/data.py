@@ -130,7 +130,7 @@ class ImageSet:
         of device, another on another kind (torch's generators differ), and no batch waits for it.
 
         Args:
-            size: Images per batch, B.
+            size: Number B of images per batch.
             shuffle: Whether each epoch has a fresh random order; otherwise that of storage.
             generator: CPU generator for order and dynamic pixels; torch's global one by default.
 

@@ -22,7 +22,7 @@ class Record:
     """One row of a training history.
 
     Attributes:
-        step: Calls of ``Algorithm.step`` so far.
+        step: Number of calls of ``Algorithm.step`` so far.
         epoch: Passes over the data so far; a fraction inside an epoch.
         examples: Training images seen so far, repetitions counted.
         seconds: Wall-clock time spent training so far; evaluation is not counted.

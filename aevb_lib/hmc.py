@@ -27,7 +27,7 @@ LogDensity = Callable[[Tensor], Tensor]
 
 
 class HMCState(NamedTuple):
-    """Where the chains are.
+    """Positions of the chains, and the log-density there.
 
     Attributes:
         position: Shape ``[..., D]``, one chain per entry of the leading axes.
@@ -41,13 +41,13 @@ class HMCState(NamedTuple):
 
 
 class HMCInfo(NamedTuple):
-    """How a move went.
+    """Acceptance and energy error of a move.
 
     Attributes:
         acceptance: Probability with which the proposal was accepted, shape ``[...]``.
         is_accepted: Whether it was, shape ``[...]``.
-        energy_error: By how much the energy rose along the trajectory, in nats, shape ``[...]``;
-            infinite where the trajectory left the numbers.
+        energy_error: Rise of the energy along the trajectory, in nats, shape ``[...]``; infinite
+            where the trajectory ended in infinity or nan.
     """
 
     acceptance: Float[Tensor, "*chains"]
@@ -59,8 +59,8 @@ def init(log_density: LogDensity, position: Float[Tensor, "*chains D"]) -> HMCSt
     """Return the state of chains that start at a position.
 
     Args:
-        log_density: What to draw from. If it changes, as a posterior does when its model learns,
-            start again from the position.
+        log_density: The density to draw from. If it changes, as a posterior does when its model
+            learns, start again from the position.
         position: Shape ``[..., D]``.
 
     Raises:
@@ -101,7 +101,7 @@ def step(
         state: From :func:`init` or the step before.
         log_density: The density that the state was initialized with.
         step_size: :math:`\epsilon`, for all chains or one each, shape ``[...]``.
-        num_leapfrog: Leapfrog steps per move; each costs one gradient.
+        num_leapfrog: Number of leapfrog steps per move; each costs one gradient.
         generator: Generator on the chains' device; its global one by default.
 
     Returns:
@@ -154,7 +154,7 @@ def leapfrog(
     volumes, which is why the acceptance probability needs no other factor than the energy.
 
     Args:
-        state: Where to start.
+        state: State at the start.
         momentum: Shape ``[..., D]``.
         log_density: See :func:`step`.
         step_size: See :func:`step`.
@@ -211,7 +211,7 @@ def adapt_step_size(
         step_size: :math:`\epsilon`, a scalar tensor or one value per chain.
         acceptance: :math:`\alpha`, of the same shape: averaged over chains that share a step size.
         target: :math:`\alpha^*`; the paper's Monte Carlo EM has 0.9 (appendix E).
-        rate: r, how fast.
+        rate: Rate r of the adaptation.
 
     Raises:
         ValueError: If the target is not between 0 and 1, or the rate not positive.

@@ -1,4 +1,4 @@
-"""Which codes to look at, and what they know: grids, paths, noise, densities, class structure."""
+"""Points of the latent space: grids, paths, noise, fitted densities, and the classes in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prior_grid(
     of the prior, so a picture of the decoded grid shows what the model generates how often.
 
     Args:
-        size: Codes along each axis.
+        size: Number of codes along each axis.
         latent_dim: D; dimensions that the grid does not vary are zero.
         dims: The two dimensions it varies: the first grows to the right, the second upwards.
         coverage: Share of the prior's mass that each axis spans.
@@ -123,7 +123,7 @@ def fit_mixture(
     Args:
         codes: Codes of training images, shape ``[N, D]``.
         num_components: Number of normals.
-        seed: Of the start of the EM algorithm (scikit-learn's ``GaussianMixture``).
+        seed: Seed of the initial means of EM (scikit-learn's ``GaussianMixture``).
 
     Returns:
         A distribution over codes, event shape ``[D]``, on the CPU.
@@ -157,7 +157,7 @@ def neighbor_accuracy(
     *,
     neighbors: int = 5,
 ) -> float:
-    """Return how often the nearest labeled codes know the class: is it a matter of *where* one is?
+    """Return the accuracy of a nearest-neighbor classifier of codes: are classes near themselves?
 
     A majority vote among the nearest codes in Euclidean distance. It depends on the units of each
     dimension, as distances do, and on nothing that is trained.
@@ -167,7 +167,7 @@ def neighbor_accuracy(
         labels: Their classes, shape ``[N]``.
         test_codes: Codes to classify, shape ``[M, D]``.
         test_labels: Their true classes, shape ``[M]``.
-        neighbors: Codes that vote.
+        neighbors: Number of labeled codes that vote.
 
     Returns:
         The share of test codes whose class the vote gets right.
@@ -198,7 +198,7 @@ def linear_accuracy(
     test_codes: Float[Tensor, "M D"],
     test_labels: Int[Tensor, " M"],
 ) -> float:
-    """Return how often a linear classifier of the codes knows the class: can planes part classes?
+    """Return the accuracy of a linear classifier of codes: are the classes linearly separable?
 
     Multinomial logistic regression on codes whose dimensions were brought to equal spread first
     (the *linear probe* of Alain and Bengio 2016), so the units of a dimension do not matter.
@@ -227,8 +227,8 @@ def linear_accuracy(
 
     if len(labels.unique()) < 2:
         raise ValueError(
-            "planes part classes, so labels of at least two classes are needed: give codes of more "
-            "images, and see that they are not sorted by class"
+            "a classifier needs labels of at least two classes: give codes of more images, and see "
+            "that they are not sorted by class"
         )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return _accuracy(classifier, codes, labels, test_codes, test_labels)

@@ -1,4 +1,4 @@
-"""How robust a code is: images decoded from disturbed codes, seen by a judge, pixel by pixel."""
+"""Robustness of codes: images decoded from disturbed codes, measured by a judge and by pixel."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["NoiseCurve", "noise_curve"]
 
 
 class NoiseCurve(NamedTuple):
-    """What is left of images when their codes are disturbed; each list has one number per scale.
+    """Measures of images decoded from disturbed codes; each list has one number per scale.
 
     Attributes:
-        scales: How much noise.
+        scales: Scales s of the noise, in the unit of the curve.
         accuracy: Share of decoded images that the judge still takes for the original's digit.
         precision: Share of decoded images that look like *some* real digit, see
             :class:`aevb_lib.sample_quality.FeatureCloud`.
@@ -60,7 +60,7 @@ def noise_curve(
         cloud: Judge's features of real images.
         scales: Values of s.
         unit: Standard deviation u of the noise at s = 1.
-        seed: Of the noise. The same noise is scaled for all s, so the curve is smooth in s.
+        seed: Seed of the noise. The same noise is scaled for all s, so the curve is smooth in s.
 
     Returns:
         The curve.

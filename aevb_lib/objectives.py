@@ -57,7 +57,7 @@ def sgvb_a(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     Args:
         model: The model whose bound is wanted.
         x: Images, shape ``[B, P]``.
-        num_samples: L, Monte Carlo samples per image.
+        num_samples: Number L of Monte Carlo samples per image.
 
     Returns:
         Three values per image in nats, differentiable in all parameters.
@@ -88,7 +88,7 @@ def sgvb_b(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
         model: The model whose bound is wanted; its encoder and prior must have a KL divergence
             that torch knows.
         x: Images, shape ``[B, P]``.
-        num_samples: L, Monte Carlo samples per image.
+        num_samples: Number L of Monte Carlo samples per image.
 
     Returns:
         Three values per image in nats, differentiable in all parameters.
@@ -128,7 +128,7 @@ def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     Args:
         model: The model whose bound is wanted.
         x: Images, shape ``[B, P]``.
-        num_samples: L, importance samples per image.
+        num_samples: Number L of importance samples per image.
 
     Returns:
         Three values per image in nats, differentiable in all parameters. ``bound`` is
@@ -182,7 +182,7 @@ def sleep_phase(model: VAE, n: int) -> Float[Tensor, " {n}"]:
 
     Args:
         model: The model whose encoder is to learn.
-        n: How many dreams.
+        n: Number of dreams.
 
     Returns:
         One value per dream in nats, shape ``[n]``.

@@ -57,7 +57,7 @@ def load_pretrained(
         kind: ``"vae"`` or ``"autoencoder"``.
         latent_dim: D of a model that ships; the error for any other D lists them.
         hidden_dim: Number of units in the hidden layers; 500 in all models that ship.
-        folder: Where the weight files are; those of the package by default.
+        folder: Folder of the weight files; that of the package by default.
 
     Raises:
         ValueError: If there is no such kind.
@@ -78,7 +78,7 @@ def load_judge(*, folder: str | Path | None = None) -> Judge:
     """Return the trained judge of digits, in evaluation mode.
 
     Args:
-        folder: Where the weight files are; those of the package by default.
+        folder: Folder of the weight files; that of the package by default.
 
     Raises:
         FileNotFoundError: If there are no such weights.
@@ -95,7 +95,7 @@ def load_weights(
         model: A model of the same shape, which is changed.
         kind: The name under which they were written.
         latent_dim: D.
-        folder: Where the weight files are; those of the package by default.
+        folder: Folder of the weight files; that of the package by default.
 
     Raises:
         FileNotFoundError: If there are no such weights; the message lists those there are.
@@ -112,7 +112,7 @@ def save_weights(
         model: The trained model.
         kind: ``"vae"`` or ``"autoencoder"``, or another name for :func:`load_weights`.
         latent_dim: D.
-        folder: Where to write; the package's own assets by default.
+        folder: Folder to write to; the package's own assets by default.
 
     Returns:
         The file written. It appears all at once or not at all.

@@ -1,4 +1,4 @@
-"""Numbers for generated images: how real they look, how varied they are, and to whom.
+"""Numbers for generated images: how real they look, and how varied they are.
 
 Every number here is relative to a *judge*, a fixed classifier of digits, and means little by
 itself: lay the same number for real against real images beside it.
@@ -130,14 +130,14 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
 
 
 class FeatureCloud:
-    """Where images are, in feature space: balls around examples (Kynkäänniemi et al. 2019).
+    """The region of feature space that examples cover (Kynkäänniemi et al. 2019).
 
-    Each ball reaches from an example to its k-th nearest neighbor among the others, so balls are
+    It is a union of balls around the examples. Each ball reaches from an example to its k-th nearest neighbor among the others, so balls are
     small where examples are dense.
 
     Args:
         features: Features of the examples, one row per image.
-        neighbors: k.
+        neighbors: Number k of the neighbor that a ball reaches.
 
     Raises:
         ValueError: If there are no more examples than ``neighbors``.
@@ -183,7 +183,7 @@ def precision_recall(
     Args:
         real: Features of real images.
         generated: Features of generated images, as many as real ones for a fair comparison.
-        neighbors: k.
+        neighbors: Number k of the neighbor that a ball reaches.
 
     Returns:
         Precision and recall, each in [0, 1], larger is better.
@@ -244,7 +244,7 @@ def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
 
 
 class SampleQuality(NamedTuple):
-    """What a judge says of generated images, beside real ones.
+    """Measures of generated images, compared with real ones in the features of a judge.
 
     Attributes:
         frechet: :func:`frechet_distance` in the judge's features; 0 is best.

@@ -31,7 +31,7 @@ class AEVB:
         optimizer: Any torch optimizer over its parameters.
         estimator: :func:`aevb_lib.objectives.sgvb_b`, :func:`aevb_lib.objectives.sgvb_a`,
             :func:`aevb_lib.objectives.iwae`, or your own.
-        num_samples: L, samples per image; one is enough for a batch of 100 (section 2.3).
+        num_samples: Number L of samples per image; one is enough for a batch of 100 (section 2.3).
 
     Example:
         >>> import torch, aevb_lib as aevb

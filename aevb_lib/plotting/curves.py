@@ -102,7 +102,7 @@ def lines(
         title: Title of the figure.
         xscale: ``"linear"`` or ``"log"``.
         yscale: ``"linear"`` or ``"log"``.
-        height: Inches.
+        height: Height in inches.
 
     Returns:
         The figure.
@@ -154,7 +154,7 @@ def small_multiples(
         columns: Panels per row. The legend stands where the last row has room for one more panel,
             or else below all of them.
         xscale: ``"linear"`` or ``"log"``.
-        height: Inches.
+        height: Height in inches.
 
     Returns:
         The figure.

@@ -24,7 +24,7 @@ def image_grid(
     Args:
         images: Flat square images, shape ``[n, P]``, or a grid ``[rows, columns, P]``.
         columns: Images per row; a grid brings its own.
-        width: Inches.
+        width: Width in inches.
         gap: Space between images, as a share of an image; 0 makes one picture of a manifold.
 
     Returns:
@@ -56,7 +56,7 @@ def image_rows(rows: Mapping[str, Images], *, width: float = WIDTH) -> Figure:
 
     Args:
         rows: Name to flat square images, shape ``[n, P]``, the same n in every row.
-        width: Inches.
+        width: Width in inches.
 
     Returns:
         The figure.

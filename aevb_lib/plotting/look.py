@@ -98,10 +98,10 @@ def canvas(
     """Return an empty closed figure in the book's style, and its axes, to draw on by hand.
 
     Args:
-        rows: Rows of axes.
-        columns: Columns of axes.
-        width: Inches; the book's column is 6.4 wide.
-        height: Inches.
+        rows: Number of rows of axes.
+        columns: Number of columns of axes.
+        width: Width in inches; the book's column is 6.4 wide.
+        height: Height in inches.
         **options: Passed to :func:`matplotlib.pyplot.subplots`.
 
     Returns:

@@ -21,9 +21,10 @@ class Board(HBox):  # type: ignore[misc]  # ipywidgets publishes no types
     """Controls, and pictures that are drawn anew whenever a control moves.
 
     Args:
-        draw: Makes the pictures, caption to PNG. It is called at once and after every move.
+        draw: Function that returns the pictures, caption to PNG; called at once and after every
+            move.
         controls: Widgets with a ``value``, such as sliders; their ``description`` is their name.
-        actions: What buttons do, by name. The pictures are drawn anew when it is done.
+        actions: Functions called by buttons, by name. The pictures are drawn anew after each.
 
     Attributes:
         controls: The controls by name: ``board.controls["noise"].value = 0.5`` moves one.

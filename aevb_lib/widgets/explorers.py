@@ -37,10 +37,10 @@ def latent_explorer(
         codec: Anything with ``encode`` and ``decode``.
         images: Flat images, shape ``[n, P]``, at least two. An autoencoder, which has no prior,
             wants them.
-        dimensions: Which dimensions get a slider. By default those in which the codes of ``images``
+        dimensions: Dimensions that get a slider. By default those in which the codes of ``images``
             spread most, or else the first ones; at most ten.
         start: The code to start from, shape ``[D]``, such as that of an image. By default the mean.
-        seed: Of the random codes.
+        seed: Seed of the random codes.
 
     Returns:
         The board, with a slider ``board.controls["z[0]"]`` and the picture ``"decoded"``.
@@ -105,7 +105,7 @@ def noise_explorer(codec: Codec, images: Tensor, *, seed: int = 0) -> Board:
     Args:
         codec: Anything with ``encode`` and ``decode``.
         images: Flat images to choose from, shape ``[n, P]``, at least two.
-        seed: Of the noise; models with codes of the same size get the same.
+        seed: Seed of the noise; models with codes of the same size get the same noise.
 
     Returns:
         The board, with controls ``"image"`` and ``"noise"`` and three pictures.
