@@ -132,8 +132,8 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
 class FeatureCloud:
     """The region of feature space that examples cover (Kynkäänniemi et al. 2019).
 
-    It is a union of balls around the examples. Each ball reaches from an example to its k-th nearest neighbor among the others, so balls are
-    small where examples are dense.
+    It is a union of balls around the examples. Each ball reaches from an example to its k-th
+    nearest neighbor among the others, so balls are small where examples are dense.
 
     Args:
         features: Features of the examples, one row per image.
