@@ -20,8 +20,10 @@ _ABANDONED_SECONDS = 3600.0
 
 def default_root() -> Path:
     """Return the folder that ``AEVB_DATA`` names, or one in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("AEVB_DATA") or Path(cache) / "aevb").expanduser()
+    if named := os.environ.get("AEVB_DATA"):
+        return Path(named).expanduser()
+    # Last, since a user may have no home.
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aevb"
 
 
 def unpack(root: Path) -> None:

@@ -15,7 +15,7 @@ numbers from different regimes must not be compared:
 from __future__ import annotations
 
 import copy
-import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +120,12 @@ class ImageSet:
         return other
 
     def batches(
-        self, size: int, *, shuffle: bool = True, generator: torch.Generator | None = None
+        self,
+        size: int,
+        *,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        generator: torch.Generator | None = None,
     ) -> Batches:
         """Return minibatches that can be iterated over again and again, one epoch each time.
 
@@ -132,24 +137,31 @@ class ImageSet:
         Args:
             size: Number B of images per batch.
             shuffle: Whether each epoch has a fresh random order; otherwise that of storage.
+            drop_last: Whether an epoch leaves out its last batch if that is short, as a model with
+                batch normalization needs where it would hold one image.
             generator: CPU generator for order and dynamic pixels; torch's global one by default.
 
         Raises:
-            ValueError: If ``size`` is smaller than one or ``generator`` is not on the CPU.
+            TypeError: If ``size`` is no integer.
+            ValueError: If ``size`` is smaller than one, ``drop_last`` leaves no batch, or
+                ``generator`` is not on the CPU.
 
         Example:
             >>> data = ImageSet(torch.eye(3))
             >>> [batch.indices.tolist() for batch in data.batches(2, shuffle=False)]
             [[0, 1], [2]]
         """
+        size = operator.index(size)
         if size < 1:
             raise ValueError(f"a batch needs at least one image, but size is {size}")
+        if drop_last and size > len(self):
+            raise ValueError(f"drop_last leaves no batch: {len(self)} images, {size} per batch")
         if generator is not None and generator.device.type != "cpu":
             raise ValueError(
                 f"the generator is on {generator.device}, so the order of the images would depend "
                 "on the device: make it with torch.Generator()"
             )
-        return _Minibatches(self, size, shuffle, generator)
+        return _Minibatches(self, size, shuffle, drop_last, generator)
 
 
 @dataclass(frozen=True)
@@ -159,10 +171,11 @@ class _Minibatches:
     data: ImageSet
     size: int
     shuffle: bool
+    drop_last: bool
     generator: torch.Generator | None
 
     def __len__(self) -> int:
-        return math.ceil(len(self.data) / self.size)
+        return (len(self.data) if self.drop_last else len(self.data) + self.size - 1) // self.size
 
     def __iter__(self) -> Iterator[Batch]:
         data, device = self.data, self.data.images.device
@@ -173,7 +186,7 @@ class _Minibatches:
         if data.dynamic:
             seed = torch.randint(2**62, (), generator=self.generator, device="cpu")
             pixel_generator = torch.Generator(device).manual_seed(int(seed))
-        for indices in torch.split(order.to(device), self.size):
+        for indices in torch.split(order.to(device), self.size)[: len(self)]:
             images = data.images.index_select(0, indices)
             if data.dynamic:
                 images = binarize(images, generator=pixel_generator)

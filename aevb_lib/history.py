@@ -119,9 +119,9 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write the history to a JSON file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        Path(path).expanduser().write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read a history from a JSON file that :meth:`save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        return cls.from_json(Path(path).expanduser().read_text(encoding="utf-8"))

@@ -50,10 +50,10 @@ def prior_grid(
         raise ValueError(f"need size >= 2 and 0 < coverage < 1, got {size} and {coverage}")
     if len(set(dims)) != 2 or not all(0 <= dim < latent_dim for dim in dims):
         raise ValueError(f"dims must name two of the {latent_dim} dimensions, got {dims}")
-    quantiles = torch.linspace(-coverage, coverage, size, dtype=torch.float64)
+    quantiles = torch.linspace(-coverage, coverage, size, dtype=torch.float64, device="cpu")
     # Phi^-1((1 + t) / 2) = sqrt(2) erfinv(t)
     ticks = (quantiles.erfinv() * 2**0.5).float()
-    codes = torch.zeros(size, size, latent_dim)
+    codes = torch.zeros(size, size, latent_dim, device="cpu")
     codes[..., dims[0]] = ticks
     codes[..., dims[1]] = ticks.flip(0)[:, None]
     return codes
@@ -138,15 +138,19 @@ def fit_mixture(
     """
     from sklearn.mixture import GaussianMixture  # heavy, and seldom needed
 
-    mixture = GaussianMixture(num_components, random_state=seed)
-    mixture.fit(codes.detach().cpu().double().numpy())
+    points = codes.detach().cpu().double()
+    # What is added to each variance so that none is zero must be small beside all of them.
+    spread = [float(v) for v in points.var(0, correction=0) if v > 0]
+    ridge = 1e-6 * min(spread, default=1.0)
+    mixture = GaussianMixture(num_components, reg_covar=ridge, random_state=seed)
+    mixture.fit(points.numpy())
     # Factorized in float64: in float32 a nearly flat cloud of codes has no Cholesky factor.
-    factors = torch.linalg.cholesky(torch.as_tensor(mixture.covariances_))
-    components = MultivariateNormal(
-        torch.as_tensor(mixture.means_, dtype=torch.float32), scale_tril=factors.float()
+    weights, means, covariances = map(
+        torch.from_numpy, (mixture.weights_, mixture.means_, mixture.covariances_)
     )
-    weights = Categorical(torch.as_tensor(mixture.weights_, dtype=torch.float32))
-    return MixtureSameFamily(weights, components)
+    factors = torch.linalg.cholesky(covariances)
+    components = MultivariateNormal(means.float(), scale_tril=factors.float())
+    return MixtureSameFamily(Categorical(weights.float()), components)
 
 
 def neighbor_accuracy(
@@ -242,6 +246,11 @@ def _accuracy(
             raise ValueError(
                 f"{name}codes and {name}labels must be of the same images, at least one, but there "
                 f"are {len(points)} and {len(classes)}"
+            )
+        if classes.min() < 0:
+            raise ValueError(
+                f"some {name}labels are negative, which is no class: make the data with "
+                "ImageSet(images, labels)"
             )
         if not points.isfinite().all():
             raise ValueError(f"{name}codes must be finite numbers: look for nan in the images")

@@ -84,5 +84,8 @@ class LinearGaussian(nn.Module):
         identity = torch.eye(self.in_dim, dtype=self.weight.dtype, device=self.weight.device)
         precision = identity + self.weight.T @ self.weight / variance
         projected = (x - self.bias) @ self.weight / variance
-        loc = torch.linalg.solve(precision, projected.unsqueeze(-1)).squeeze(-1)
-        return MultivariateNormal(loc, precision_matrix=precision)
+        # Through its Cholesky factor, since rounding leaves the precision not quite symmetric.
+        factor = torch.linalg.cholesky(precision)
+        loc = torch.cholesky_solve(projected.unsqueeze(-1), factor).squeeze(-1)
+        covariance = torch.cholesky_inverse(factor)
+        return MultivariateNormal(loc, scale_tril=torch.linalg.cholesky(covariance))

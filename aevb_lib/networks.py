@@ -154,9 +154,11 @@ class BernoulliMLP(_DistributionMLP):
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:
     # skip_init: nn.Linear would draw its own weights first and so advance the global generator.
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    device = torch.get_default_device()  # skip_init would take the CPU
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, device=device)
     limit = 1 / math.sqrt(fan_in)
     with torch.no_grad():
         for parameter in layer.parameters():
-            parameter.uniform_(-limit, limit, generator=generator)
+            values = torch.empty_like(parameter, device="cpu")
+            parameter.copy_(values.uniform_(-limit, limit, generator=generator))
     return layer

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, TypeVar, overload
 
-from torch import nn
+from torch import Tensor, nn
 
 from aevb_lib.architectures import ARCHITECTURES
 from aevb_lib.models import VAE, Autoencoder
@@ -55,12 +55,13 @@ def load_pretrained(
 
     Args:
         kind: ``"vae"`` or ``"autoencoder"``.
-        latent_dim: D of a model that ships; the error for any other D lists them.
+        latent_dim: Dimension D of the code; the error for one that is missing lists those there
+            are.
         hidden_dim: Number of units in the hidden layers; 500 in all models that ship.
         folder: Folder of the weight files; that of the package by default.
 
     Raises:
-        ValueError: If there is no such kind.
+        ValueError: If there is no such kind, or the file is damaged.
         FileNotFoundError: If there are no such weights; the message lists those there are.
 
     Example:
@@ -94,7 +95,7 @@ def load_weights(
     Args:
         model: A model of the same shape, which is changed.
         kind: The name under which they were written.
-        latent_dim: D.
+        latent_dim: Dimension D of the code.
         folder: Folder of the weight files; that of the package by default.
 
     Raises:
@@ -103,30 +104,38 @@ def load_weights(
     _load(model, _path(kind, latent_dim, folder))
 
 
-def save_weights(
-    model: nn.Module, kind: str, latent_dim: int, *, folder: str | Path | None = None
-) -> Path:
+def save_weights(model: nn.Module, kind: str, latent_dim: int, *, folder: str | Path) -> Path:
     """Write a model's weights as float16 where :func:`load_pretrained` finds them.
+
+    A tensor with a number beyond 65,504, the largest in float16, is kept in float32.
 
     Args:
         model: The trained model.
         kind: ``"vae"`` or ``"autoencoder"``, or another name for :func:`load_weights`.
-        latent_dim: D.
-        folder: Folder to write to; the package's own assets by default.
+        latent_dim: Dimension D of the code.
+        folder: Folder to write to; it is made if need be.
 
     Returns:
         The file written. It appears all at once or not at all.
+
+    Example:
+        >>> import tempfile, aevb_lib as aevb
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(aevb.mnist_vae(2), "vae", 2, folder=folder).name
+        'vae-d002.safetensors'
     """
     return _save(model, _path(kind, latent_dim, folder))
 
 
-def save_judge(judge: Judge, *, folder: str | Path | None = None) -> Path:
+def save_judge(judge: Judge, *, folder: str | Path) -> Path:
     """Write the judge's weights as float16 where :func:`load_judge` finds them."""
     return _save(judge, _weights_folder(folder) / "judge.safetensors")
 
 
 def _weights_folder(folder: str | Path | None) -> Path:
-    return Path(str(files("aevb_lib"))) / "assets" / "weights" if folder is None else Path(folder)
+    if folder is None:
+        return Path(str(files("aevb_lib"))) / "assets" / "weights"
+    return Path(folder).expanduser()
 
 
 def _path(kind: str, latent_dim: int, folder: str | Path | None) -> Path:
@@ -137,9 +146,17 @@ def _load(model: M, path: Path) -> M:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors"))) or "none"
         raise FileNotFoundError(f"no weights {path.name!r}; there are: {known}")
-    from safetensors.torch import load_file  # not torch alone, so not for `import aevb_lib`
+    from safetensors import SafetensorError  # not torch alone, so not for `import aevb_lib`
+    from safetensors.torch import load_file
 
-    model.load_state_dict(load_file(path))  # copies into the model's own float32
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is damaged or no safetensors file ({error}): copy it again, or reinstall "
+            "aevb-lib if it came with the package"
+        ) from error
+    model.load_state_dict(weights)  # copies into the model's own float32
     return model
 
 
@@ -148,10 +165,7 @@ def _save(model: nn.Module, path: Path) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.partial")
-    weights = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in model.state_dict().items()
-    }
+    weights = {name: _stored(value) for name, value in model.state_dict().items()}
     try:
         save_file(weights, temporary)
         temporary.chmod(0o644)  # safetensors writes files that only their owner can read
@@ -159,3 +173,12 @@ def _save(model: nn.Module, path: Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _stored(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    overflows = half.isinf() & ~value.isinf()
+    return value.float() if overflows.any() else half

@@ -157,7 +157,7 @@ class FeatureCloud:
         # The nearest neighbor of a point in its own cloud is itself, hence one more.
         self.radii = torch.cat(
             [
-                torch.cdist(part, features).topk(neighbors + 1, dim=1, largest=False).values[:, -1]
+                self._distances(part).topk(neighbors + 1, dim=1, largest=False).values[:, -1]
                 for part in features.split(BATCH_SIZE)
             ]
         )
@@ -165,11 +165,17 @@ class FeatureCloud:
     def covers(self, points: Float[Tensor, "M F"]) -> Bool[Tensor, " M"]:
         """Return which points are inside at least one ball."""
         _check_widths(self.features, points)
-        inside = [
-            (torch.cdist(part, self.features) <= self.radii).any(1)
-            for part in points.split(BATCH_SIZE)
-        ]
+        inside = [(self._distances(part) <= self.radii).any(1) for part in points.split(BATCH_SIZE)]
         return torch.cat(inside)
+
+    def _distances(self, points: Tensor) -> Tensor:
+        # Squares and products of far-away points cancel, so the cloud goes to the origin first; and
+        # on a GPU, which may round products to ten bits, differences are squared instead.
+        center = self.features.mean(0)
+        mode = ("use_mm_for_euclid_dist_if_necessary", "donot_use_mm_for_euclid_dist")
+        return torch.cdist(
+            points - center, self.features - center, compute_mode=mode[points.is_cuda]
+        )
 
 
 def precision_recall(

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,36 +18,21 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-LAYERS = [
-    ["types", "distributions", "history", "archives"],
-    ["data", "networks", "hmc", "latents", "linear_gaussian"],
-    ["models"],
-    ["objectives", "architectures"],
-    [
-        "inference",
-        "evaluation",
-        "marginal_likelihood",
-        "quadrature",
-        "refinement",
-        "training",
-        "sample_quality",
-    ],
-    ["pretrained", "noise"],
-    ["experiments"],
-    ["plotting", "widgets", "explorer"],
+# The table of CONTRIBUTING.md: layer, modules, and either any module below or some by name.
+ROWS = [
+    (int(layer), re.findall(r"`(\w+)`", names), allowed.strip())
+    for layer, names, allowed in re.findall(
+        r"^\| (\d+) \| (.+?) \| (.+?) \|$",
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
 ]
-LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
-# Stricter than the layers: these parts of the package and no others.
+LAYER_OF = {name: layer for layer, names, _ in ROWS for name in names}
 ONLY = {
-    "types": set(),
-    "distributions": set(),
-    "history": set(),
-    "archives": set(),
-    "hmc": set(),
-    "latents": set(),
-    "training": {"types", "history"},
-    "plotting": {"history", "types"},
-    "widgets": {"types", "history", "latents", "plotting"},
+    name: set(re.findall(r"`(\w+)`", allowed))
+    for _, names, allowed in ROWS
+    for name in names
+    if allowed != "what is below"
 }
 EVERYWHERE = {"jaxtyping"}
 THIRD_PARTY = {
@@ -93,7 +79,7 @@ each_module = pytest.mark.parametrize("module", INNER)
 
 @each_module
 def test_every_module_has_a_place(module):
-    assert part_of(module) in LAYER_OF, f"put {module} into a layer, here and in CONTRIBUTING.md"
+    assert part_of(module) in LAYER_OF, f"put {module} into the table of CONTRIBUTING.md"
 
 
 @each_module
@@ -106,11 +92,15 @@ def test_imports_go_one_way(module):
         assert other in LAYER_OF, f"{module} imports {name}: name the module, not the package"
         if other == own:
             continue
-        assert LAYER_OF[other] < LAYER_OF[own] or (
-            LAYER_OF[own] == len(LAYERS) - 1 and own != "plotting"
-        ), f"{module} imports {name}, which is not below it"
+        assert LAYER_OF[other] < LAYER_OF[own], f"{module} imports {name}, which is not below it"
         if own in ONLY:
             assert other in ONLY[own], f"{own} may only use {ONLY[own]}, not {name}"
+
+
+def test_the_table_names_what_there_is():
+    places = [name for _, names, _ in ROWS for name in names]
+    assert sorted(places) == sorted({part_of(module) for module in INNER})
+    assert all(names <= set(places) for names in ONLY.values())
 
 
 @each_module
@@ -120,7 +110,7 @@ def test_heavy_libraries_stay_in_their_place(module):
     own = part_of(module)
     if own in THIRD_PARTY:
         assert third_party <= THIRD_PARTY[own] | (EVERYWHERE if own != "history" else set())
-    assert "matplotlib" not in third_party or own in ("plotting", "widgets", "explorer")
+    assert "matplotlib" not in third_party or own == "plotting"
     assert "ipywidgets" not in third_party or own == "widgets"
 
 

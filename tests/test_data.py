@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -611,3 +612,33 @@ def test_wheel_and_sdist_hold_the_data(tmp_path: Path) -> None:
     assert not wanted - in_wheel
     assert not wanted - in_sdist
     assert any(name.endswith("/licenses/LICENSE") for name in in_wheel)
+
+
+# --- what a batch may be -------------------------------------------------------------------------
+
+
+def test_drop_last_leaves_out_a_short_batch_only() -> None:
+    images = numbered(101)
+    assert [len(b.images) for b in images.batches(100, drop_last=True)] == [100]
+    assert [len(b.images) for b in images.batches(100)] == [100, 1]
+    assert len(images.batches(100, drop_last=True)) == 1
+    assert [len(b.images) for b in numbered(8).batches(4, drop_last=True)] == [4, 4]
+    with pytest.raises(ValueError, match="drop_last leaves no batch: 3 images, 4 per batch"):
+        numbered(3).batches(4, drop_last=True)
+
+
+def test_a_size_is_any_integer_and_nothing_else() -> None:
+    plain = inspect.unwrap(ImageSet.batches)
+    assert [len(batch.images) for batch in plain(numbered(5), np.int64(3))] == [3, 2]
+    with pytest.raises(TypeError, match="float"):
+        plain(numbered(5), 2.5)
+
+
+def test_a_named_folder_needs_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("AEVB_DATA", str(tmp_path))
+    assert archives.default_root() == tmp_path

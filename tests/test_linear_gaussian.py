@@ -89,3 +89,17 @@ def test_it_keeps_its_own_copy():
 def test_the_scale_must_be_positive(scale):
     with pytest.raises(ValueError, match="standard deviation and must be positive"):
         aevb.LinearGaussian(torch.ones(2, 1), torch.zeros(2), scale=scale)
+
+
+def test_the_posterior_survives_the_rounding_of_its_precision():
+    """Of 784 pixels: rounding leaves a float32 precision unsymmetric, which torch refuses."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(784, 10, generator=generator)
+    decoder = aevb.LinearGaussian(weight, torch.zeros(784), scale=0.5)
+    x = torch.rand(3, 784, generator=generator)
+    exact = aevb.LinearGaussian(weight.double(), torch.zeros(784).double(), scale=0.5)
+    posterior, truth = decoder.exact_posterior(x), exact.exact_posterior(x.double())
+    torch.testing.assert_close(posterior.mean.double(), truth.mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        posterior.covariance_matrix.double(), truth.covariance_matrix, rtol=1e-4, atol=1e-8
+    )

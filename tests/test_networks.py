@@ -139,3 +139,10 @@ def test_a_training_that_diverges_is_stopped_and_told_why():
     learner = aevb.AEVB(model, torch.optim.Adam(model.parameters(), lr=100.0))
     with pytest.raises(FloatingPointError, match="try a smaller learning rate"):
         aevb.fit(learner, images.batches(20, generator=generator), epochs=3, progress=False)
+
+
+@each_network
+def test_the_default_device_is_obeyed(network):
+    with torch.device("meta"):
+        net = network(6, 3, (8,), generator=torch.Generator("cpu").manual_seed(0))
+    assert {parameter.device.type for parameter in net.parameters()} == {"meta"}

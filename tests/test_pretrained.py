@@ -126,3 +126,30 @@ def test_shipped_weights_are_the_recorded_ones(test_images):
             measured = {"log_likelihood": aevb.mean_point_log_likelihood(model, test_images)}
         for name, value in measured.items():
             assert value == pytest.approx(metrics[name], abs=TOLERANCE), (path.name, name)
+
+
+def test_what_float16_cannot_hold_is_kept_in_float32(tmp_path):
+    model = aevb.mnist_vae(2)
+    with torch.no_grad():
+        model.decoder.mlp.layers[0].bias[0] = 7e4
+    save_weights(model, "vae", 2, folder=tmp_path)
+    loaded = load_pretrained("vae", 2, folder=tmp_path)
+    assert torch.equal(loaded.decoder.mlp.layers[0].bias, model.decoder.mlp.layers[0].bias)
+    data = aevb.ImageSet(torch.rand(10, 784))
+    assert aevb.mean_elbo(loaded, data) == pytest.approx(aevb.mean_elbo(model, data), abs=0.5)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = save_weights(aevb.mnist_vae(2), "vae", 2, folder=tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=rf"{path}.* is damaged.*copy it again"):
+        load_pretrained("vae", 2, folder=tmp_path)
+
+
+def test_a_tilde_is_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = save_weights(aevb.mnist_vae(2), "vae", 2, folder="~/weights")
+    assert path == tmp_path / "weights" / "vae-d002.safetensors"
+    assert load_pretrained("vae", 2, folder="~/weights").latent_dim == 2
+    aevb.History().save("~/history.json")
+    assert aevb.History.load(tmp_path / "history.json") == aevb.History()

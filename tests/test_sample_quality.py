@@ -342,3 +342,11 @@ def as_for_readers():
 def test_features_of_two_judges(call):
     with pytest.raises(ValueError, match=r"the same features, got shapes \[9, 4\] and \[9, 3\]"):
         call(torch.rand(9, 4), torch.rand(9, 3))
+
+
+def test_clouds_far_from_the_origin_are_told_apart():
+    generator = torch.Generator().manual_seed(0)
+    real, generated = (torch.randn(500, 2, generator=generator) + 1e4 for _ in range(2))
+    truth = precision_recall(real.double(), generated.double())
+    assert max(truth) < 1
+    assert precision_recall(real, generated) == pytest.approx(truth, abs=0.004)

@@ -72,7 +72,7 @@ def record_judge(folder: Path | None = None) -> dict[str, Any]:
     started = time.perf_counter()
     judge = train_judge(train)
     seconds = time.perf_counter() - started
-    weights = None if folder is None else folder / "weights"
+    weights = studies_folder(folder).parent / "weights" if folder is None else folder / "weights"
     save_judge(judge, folder=weights)
     judge = load_judge(folder=weights)  # what ships is what is measured
     record = {
