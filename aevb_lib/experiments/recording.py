@@ -24,11 +24,13 @@ from aevb_lib.evaluation import (
 from aevb_lib.experiments.codes import CODE_SETTINGS, measure_codes, trained_run
 from aevb_lib.experiments.comparison import compare, compare_again
 from aevb_lib.experiments.provenance import provenance, write_atomically
+from aevb_lib.experiments.speed import train_by_the_clock
 from aevb_lib.experiments.studies import (
     SEEDS,
     ComparisonRun,
     Result,
     Run,
+    SpeedRun,
     read_result,
     result_path,
     study_runs,
@@ -149,6 +151,8 @@ def verify(result: Result, *, epochs: int = 1, device: str = "cpu") -> float:
 
 
 def _done(run: Run, folder: Path | None, device: str) -> Result:
+    if isinstance(run, SpeedRun):
+        return train_by_the_clock(run, folder, device=device)
     if isinstance(run, ComparisonRun):
         return compare(run, folder, device=device)
     return (_measured if run.study == "codes" else _trained)(run, folder, device)

@@ -95,6 +95,23 @@ class ComparisonRun(Run):
 
 
 @dataclass(frozen=True)
+class SpeedRun(Run):
+    """One training run of the study ``time-to-bound``.
+
+    Attributes:
+        recipe: ``"tutorial"``, ``"report"`` or ``"one-cycle"``.
+        learning_rate: Step of Adam; of ``"one-cycle"`` its peak.
+    """
+
+    recipe: str = "report"
+
+    @property
+    def name(self) -> str:
+        """File name of the result, without ending: ``one-cycle-d020-seed0``."""
+        return f"{self.recipe}-d{self.latent_dim:03d}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
 class Result:
     """What a run left behind.
 
@@ -129,6 +146,8 @@ class Result:
         content = json.loads(text)
         history = History.from_json(json.dumps(content["history"]))
         kind = ComparisonRun if "algorithm" in content["run"] else Run
+        if "recipe" in content["run"]:
+            kind = SpeedRun
         return cls(kind(**content["run"]), history, content["final"], content["provenance"])
 
 
@@ -199,6 +218,23 @@ STUDIES: dict[str, tuple[Run, ...]] = {
         for seed in SEEDS[:3]
         for num_train in (50_000, 1_000)
         for algorithm in ("aevb", "wake-sleep", "mcem")
+    ),
+    "time-to-bound": tuple(
+        SpeedRun(
+            "time-to-bound",
+            "vae",
+            20,
+            seed,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            recipe=recipe,
+        )
+        for seed in SEEDS
+        for recipe, learning_rate, epochs in (
+            ("one-cycle", 4e-3, 16),
+            ("report", 1e-3, 40),
+            ("tutorial", 1e-3, 40),
+        )
     ),
     # The race again for Monte Carlo EM on many images: with the steps of Adagrad that it does not
     # choose; and with the one that it does and moves of five times the length, for four epochs.
