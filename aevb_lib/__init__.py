@@ -16,21 +16,24 @@ from aevb_lib.distributions import (
 )
 from aevb_lib.evaluation import (
     active_units,
-    importance_log_likelihood,
     kl_per_dimension,
     mean_bound,
     mean_elbo,
     mean_point_log_likelihood,
     mean_squared_error,
 )
+from aevb_lib.evidence import (
+    ais_log_likelihood,
+    hmc_log_likelihood,
+    importance_log_likelihood,
+    posterior_draws,
+    quadrature_log_likelihood,
+    refine_posterior,
+    reverse_ais_log_likelihood,
+)
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB, MonteCarloEM, Reconstruction, WakeSleep
 from aevb_lib.linear_gaussian import LinearGaussian
-from aevb_lib.marginal_likelihood import (
-    ais_log_likelihood,
-    hmc_log_likelihood,
-    posterior_draws,
-)
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
 from aevb_lib.objectives import (
@@ -44,9 +47,8 @@ from aevb_lib.objectives import (
     wake_phase,
 )
 from aevb_lib.pretrained import load_pretrained
-from aevb_lib.quadrature import quadrature_log_likelihood
-from aevb_lib.refinement import refine_posterior
-from aevb_lib.training import fit, seed_everything
+from aevb_lib.randomness import seed_everything
+from aevb_lib.training import fit
 from aevb_lib.types import Algorithm, Batch, Codec
 
 __version__ = "0.1.0"
@@ -94,6 +96,7 @@ __all__ = [
     "posterior_draws",
     "quadrature_log_likelihood",
     "refine_posterior",
+    "reverse_ais_log_likelihood",
     "seed_everything",
     "sgvb_a",
     "sgvb_b",

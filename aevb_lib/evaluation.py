@@ -1,4 +1,4 @@
-"""What a trained model is worth: bounds, likelihoods, and what its latent dimensions carry.
+"""Measures of a trained model on a data set: bounds, errors, and use of its latent dimensions.
 
 Every function here draws its own random numbers from ``seed``: the same model gives the same value
 each time, two models are compared on the same draws, and evaluating during training does not change
@@ -13,17 +13,17 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent
 
 from aevb_lib.data import ImageSet
-from aevb_lib.distributions import log_mean_exp
+from aevb_lib.distributions import kl_divergence
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.objectives import Bound, point_log_likelihood, sgvb_b
+from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Batches, Codec
 
 __all__ = [
     "active_units",
-    "importance_log_likelihood",
     "kl_per_dimension",
     "mean_bound",
     "mean_elbo",
@@ -32,8 +32,6 @@ __all__ = [
 ]
 
 BATCH_SIZE = 1000
-# Decoded values in memory at once, samples times images times pixels: 200 MB of float32.
-MAX_DECODED = 50_000_000
 
 
 @torch.no_grad()
@@ -111,57 +109,6 @@ def mean_point_log_likelihood(model: Autoencoder | VAE, data: ImageSet) -> float
     with _batches(data) as batches:
         total = sum(point_log_likelihood(model, batch.images).double().sum() for batch in batches)
     return float(total / len(data))
-
-
-@torch.no_grad()
-def importance_log_likelihood(
-    model: VAE, x: Float[Tensor, "B P"], *, num_samples: int = 1000, seed: int = 0
-) -> Float[Tensor, " B"]:
-    r"""Estimate :math:`\log p_\theta(x)` by importance sampling from the posterior.
-
-    .. math::
-        \log p_\theta(x) \approx \log \frac1L \sum_{l=1}^L
-        \frac{p_\theta(x, z^{(l)})}{q_\phi(z^{(l)} \mid x)}, \qquad z^{(l)} \sim q_\phi(z \mid x).
-
-    Its expectation is a lower bound for every L (Burda et al. 2016), equal to the ELBO for L = 1
-    and rising to the truth. The samples are worked off in pieces, so memory does not grow with L.
-
-    Args:
-        model: The model to evaluate.
-        x: Images, shape ``[B, P]``. On grey images the result is the same integral, but not the
-            logarithm of a probability.
-        num_samples: L, importance samples per image.
-        seed: Seed of the samples.
-
-    Returns:
-        One value per image in nats, shape ``[B]``.
-
-    Raises:
-        ValueError: If no sample is asked for or there is no image.
-
-    Example:
-        >>> import aevb_lib as aevb
-        >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
-        >>> importance_log_likelihood(model, torch.rand(5, 16), num_samples=100).shape
-        torch.Size([5])
-    """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    if x.ndim != 2 or x.numel() == 0:
-        raise ValueError(f"x must be images [B, P], at least one, but its shape is {list(x.shape)}")
-    values = []
-    with _seeded(seed, x):
-        for images in x.split(BATCH_SIZE):
-            q = model.posterior(images)
-            chunk = max(1, MAX_DECODED // images.numel())
-            sizes = [min(chunk, num_samples - done) for done in range(0, num_samples, chunk)]
-            pieces = []
-            for size in sizes:
-                z = q.sample((size,))  # [chunk, B, D]
-                log_weights = model.log_joint(images, z) - q.log_prob(z)
-                pieces.append(log_mean_exp(log_weights) + torch.tensor(size / num_samples).log())
-            values.append(torch.stack(pieces).logsumexp(0))
-    return torch.cat(values)
 
 
 @torch.no_grad()
@@ -260,18 +207,10 @@ def active_units(model: VAE, data: ImageSet, *, threshold: float = 0.01) -> Bool
 @contextmanager
 def _batches(data: ImageSet, seed: int = 0) -> Iterator[Batches]:
     """The images in batches, with random numbers of their own: a dynamic set draws pixels."""
-    if not hasattr(data, "batches"):
+    if not isinstance(data, ImageSet):
         raise TypeError(
             f"expected an aevb_lib.ImageSet, got a {type(data).__name__}: "
             "wrap images as aevb_lib.ImageSet(images)"
         )
-    with _seeded(seed, data.images):
+    with own_randomness(data.images.device, seed):
         yield data.batches(BATCH_SIZE, shuffle=False)
-
-
-@contextmanager
-def _seeded(seed: int, images: Tensor) -> Iterator[None]:
-    devices = [images.device] if images.is_cuda else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

@@ -108,9 +108,7 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
 
     Example:
         >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
-        >>> print(
-        ...     f"{frechet_distance(x, x + 2.0):.3f}"
-        ... )  # means are 2 apart in each of 3 dimensions
+        >>> print(f"{frechet_distance(x, x + 2.0):.3f}")  # 2 apart in each of 3 dimensions
         12.000
     """
     if min(len(real), len(generated)) < 2:

@@ -10,39 +10,16 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from aevb_lib.history import History, Record
+from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Algorithm, Batch, Batches
 
-__all__ = ["fit", "seed_everything"]
-
-
-def seed_everything(seed: int) -> torch.Generator:
-    """Make a run repeatable.
-
-    Seeds torch's global generators, from which latent noise is drawn on every device, and returns
-    an explicit CPU generator for initial weights and shuffles, so that these are the same whatever
-    the device.
-
-    Args:
-        seed: Any integer.
-
-    Returns:
-        A CPU generator seeded alike.
-
-    Example:
-        >>> generator = seed_everything(0)
-        >>> import aevb_lib as aevb
-        >>> encoder = aevb.GaussianMLP(784, 20, generator=generator)
-    """
-    torch.manual_seed(seed)
-    return torch.Generator().manual_seed(seed)
+__all__ = ["fit"]
 
 
 def fit(
@@ -88,7 +65,7 @@ def fit(
         FloatingPointError: If a training average is no longer a finite number.
 
     Example:
-        >>> import aevb_lib as aevb
+        >>> import torch, aevb_lib as aevb
         >>> generator = aevb.seed_everything(0)
         >>> images = aevb.ImageSet(torch.rand(200, 16))
         >>> model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
@@ -99,6 +76,7 @@ def fit(
     """
     is_due, total = _plan(algorithm, batches, epochs, record_every, record_at)
     history, meter = History(), _Meter()
+    device = next((p.device for p in algorithm.model.parameters()), "cpu")
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
     bar = tqdm(total=total, unit="step", leave=False, **hidden)
@@ -110,7 +88,7 @@ def fit(
                 continue
             metrics = meter.read()
             if evaluate is not None:
-                with _own_randomness(algorithm.model):
+                with own_randomness(device):
                     measured = _checked(evaluate(algorithm.model), "evaluate")
                 metrics |= {name: float(value) for name, value in measured.items()}
             counters = meter.steps, meter.steps / len(batches), meter.examples, meter.seconds
@@ -233,11 +211,3 @@ def _checked(values: Any, origin: str) -> dict[str, Any]:
                 "average over the batch first"
             )
     return {k: v.detach() if isinstance(v, Tensor) else v for k, v in values.items()}
-
-
-@contextmanager
-def _own_randomness(model: nn.Module) -> Iterator[None]:
-    parameter = next(model.parameters(), None)
-    devices = [parameter.device] if parameter is not None and parameter.is_cuda else []
-    with torch.random.fork_rng(devices=devices):
-        yield

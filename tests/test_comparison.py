@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import aevb_lib as aevb
+from aevb_lib.evidence import hmc_log_likelihood
 from aevb_lib.experiments import (
     STUDIES,
     compare,
@@ -17,7 +18,6 @@ from aevb_lib.experiments import (
     studies,
     verify,
 )
-from aevb_lib.marginal_likelihood import hmc_log_likelihood
 
 NAMES = ("bound-vs-samples", "likelihood-race", "mcem-variants")
 BOUND = {"elbo", "log_likelihood", "kl"}

@@ -14,6 +14,7 @@ from oracles import assert_same_mean
 
 import aevb_lib as aevb
 from aevb_lib import experiments
+from aevb_lib.evidence import ais_log_likelihood
 from aevb_lib.experiments import (
     STUDIES,
     ComparisonRun,
@@ -34,7 +35,6 @@ from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.studies import read_result
 from aevb_lib.experiments.tables import mean_and_spread
 from aevb_lib.latents import neighbor_accuracy
-from aevb_lib.marginal_likelihood import ais_log_likelihood
 from aevb_lib.noise import NoiseCurve, noise_curve
 from aevb_lib.pretrained import load_judge, load_pretrained
 from aevb_lib.sample_quality import FeatureCloud, SampleQuality

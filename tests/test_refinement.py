@@ -13,7 +13,7 @@ from oracles import (
 )
 
 import aevb_lib as aevb
-from aevb_lib import refinement
+from aevb_lib.evidence import pieces as memory
 
 
 class Answer(torch.nn.Module):
@@ -107,7 +107,7 @@ def test_in_pieces_every_image_keeps_its_place(monkeypatch):
     start = poor_start(x, decoder.in_dim)
     options = {"num_steps": 60, "num_samples": 4, "learning_rate": 0.2}
     alone = aevb.refine_posterior(model, x[:1], poor_start(x[:1], decoder.in_dim), **options)
-    monkeypatch.setattr(refinement, "MAX_DECODED", 4 * x.shape[1])
+    monkeypatch.setattr(memory, "MAX_DECODED", 4 * x.shape[1])
     pieces = aevb.refine_posterior(model, x, start, **options)
     assert torch.equal(pieces.mean[:1], alone.mean)  # the first piece, with the same noise
     assert gap(decoder, x, start).min() > 0.5
@@ -122,6 +122,8 @@ def test_impossible_refinement():
     for options in ({"num_steps": 0}, {"num_samples": 0}):
         with pytest.raises(ValueError, match="num_steps and num_samples must be at least 1"):
             aevb.refine_posterior(model, x, start, **options)
-    for images_, q in ((x[:2], start), (x[:0], poor_start(x[:0], 3)), (x, poor_start(x, 2))):
+    for images_, q in ((x[:2], start), (x, poor_start(x, 2))):
         with pytest.raises(ValueError, match="a start"):
             aevb.refine_posterior(model, images_, q)
+    with pytest.raises(ValueError, match="x must be images"):
+        aevb.refine_posterior(model, x[:0], poor_start(x[:0], 3))

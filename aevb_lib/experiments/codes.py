@@ -15,8 +15,8 @@ from aevb_lib.latents import fit_mixture, linear_accuracy, neighbor_accuracy
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.noise import noise_curve
 from aevb_lib.pretrained import load_judge, load_pretrained
+from aevb_lib.randomness import seed_everything
 from aevb_lib.sample_quality import FeatureCloud, Judge, sample_quality
-from aevb_lib.training import seed_everything
 
 __all__ = ["CODE_SETTINGS", "measure_codes", "random_codes", "trained_run"]
 

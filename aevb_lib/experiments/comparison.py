@@ -22,14 +22,15 @@ from torch.optim import Adagrad
 from aevb_lib.architectures import mnist_vae
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.evaluation import mean_bound
+from aevb_lib.evidence import ais_log_likelihood, hmc_log_likelihood
 from aevb_lib.experiments.provenance import provenance
 from aevb_lib.experiments.studies import ComparisonRun, Result, weights_folder
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, MonteCarloEM, WakeSleep
-from aevb_lib.marginal_likelihood import ais_log_likelihood, hmc_log_likelihood
 from aevb_lib.models import VAE, LatentVariableModel
 from aevb_lib.pretrained import load_weights, save_weights
-from aevb_lib.training import fit, seed_everything
+from aevb_lib.randomness import seed_everything
+from aevb_lib.training import fit
 from aevb_lib.types import Algorithm
 
 __all__ = ["LEARNING_RATES", "compare", "compare_again", "load_compared", "new_learner"]

@@ -14,8 +14,8 @@ from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.experiments.provenance import provenance, write_atomically
 from aevb_lib.experiments.studies import studies_folder
 from aevb_lib.pretrained import load_judge, save_judge
+from aevb_lib.randomness import seed_everything
 from aevb_lib.sample_quality import Judge
-from aevb_lib.training import seed_everything
 
 __all__ = ["accuracy", "record_judge", "train_judge"]
 

@@ -15,12 +15,12 @@ from aevb_lib.architectures import ARCHITECTURES
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.evaluation import (
     active_units,
-    importance_log_likelihood,
     kl_per_dimension,
     mean_bound,
     mean_point_log_likelihood,
     mean_squared_error,
 )
+from aevb_lib.evidence import importance_log_likelihood
 from aevb_lib.experiments.codes import CODE_SETTINGS, measure_codes, trained_run
 from aevb_lib.experiments.comparison import compare, compare_again
 from aevb_lib.experiments.provenance import provenance, write_atomically
@@ -40,7 +40,8 @@ from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.pretrained import load_pretrained, save_weights
-from aevb_lib.training import fit, seed_everything
+from aevb_lib.randomness import seed_everything
+from aevb_lib.training import fit
 
 __all__ = ["record", "run_study", "verify"]
 

@@ -36,7 +36,7 @@ from aevb_lib.experiments.studies import Result, SpeedRun
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB
 from aevb_lib.models import VAE
-from aevb_lib.training import seed_everything
+from aevb_lib.randomness import seed_everything
 
 __all__ = ["has_fast_bfloat16", "train_by_the_clock"]
 

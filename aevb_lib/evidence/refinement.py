@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from aevb_lib.distributions import diagonal_normal
+from aevb_lib.evidence.pieces import piece_size, quietly
 from aevb_lib.models import LatentVariableModel
 
 __all__ = ["refine_posterior"]
 
-# Decoded values in memory at once, samples times images times pixels, each with its gradient.
-MAX_DECODED = 10_000_000
+# A sample is in memory with its gradient, and what the gradient is made of.
+COPIES = 3
 
 
 def refine_posterior(
@@ -47,10 +48,10 @@ def refine_posterior(
     Args:
         model: A generative model; no encoder is asked.
         x: Images, shape ``[B, P]``.
-        start: Where to begin, batch shape ``[B]`` and event shape ``[D]``, such as
+        start: Distribution to begin with, batch shape ``[B]`` and event shape ``[D]``, such as
             ``model.posterior(x)``; of it, mean and standard deviation are used.
-        num_steps: Gradient steps.
-        num_samples: L, samples per image and step.
+        num_steps: Number of gradient steps.
+        num_samples: Number L of samples per image and step.
         learning_rate: Adam's step size at the first step, in units of z and of log σ.
         seed: Seed of the samples.
 
@@ -71,42 +72,38 @@ def refine_posterior(
         raise ValueError(
             f"num_steps and num_samples must be at least 1, got {num_steps} and {num_samples}"
         )
-    if x.ndim != 2 or start.mean.shape != (len(x), model.latent_dim) or not len(x):
+    if start.mean.shape != (len(x), model.latent_dim):
         raise ValueError(
-            f"need images [B, P] and a start [B, {model.latent_dim}], at least one, got "
-            f"{list(x.shape)} and {list(start.mean.shape)}"
+            f"need a start [{len(x)}, {model.latent_dim}] for these images and this model, got "
+            f"{list(start.mean.shape)}"
         )
-    generator = torch.Generator(x.device).manual_seed(seed)
-    size = max(1, MAX_DECODED // (num_samples * x.shape[1]))
-    settings = num_steps, num_samples, learning_rate, generator
-    refined = [
-        _climb(model, images, diagonal_normal(mean, scale), *settings)
-        for images, mean, scale in zip(
-            x.split(size), start.mean.split(size), start.stddev.split(size), strict=True
-        )
-    ]
-    mean, scale = (torch.cat(parts) for parts in zip(*refined, strict=True))
-    return diagonal_normal(mean, scale)
+    with quietly(x, seed) as x:
+        size = piece_size(x, COPIES * num_samples)
+        parts = zip(*(t.split(size) for t in (x, start.mean, start.stddev)), strict=True)
+        refined = [
+            _climb(model, images, loc, spread, num_steps, num_samples, learning_rate)
+            for images, loc, spread in parts
+        ]
+        mean, scale = (torch.cat(values) for values in zip(*refined, strict=True))
+        return diagonal_normal(mean, scale)
 
 
 def _climb(
     model: LatentVariableModel,
     x: Tensor,
-    start: Independent,
+    mean: Tensor,
+    scale: Tensor,
     num_steps: int,
     num_samples: int,
     learning_rate: float,
-    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    first = start.mean, start.stddev.log()
-    parameters = [value.detach().clone().requires_grad_() for value in first]
+    parameters = [value.clone().requires_grad_() for value in (mean, scale.log())]
     optimizer = torch.optim.Adam(parameters, maximize=True)
     for step in range(num_steps):
         optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / num_steps)
         with torch.enable_grad():
             mean, scale = parameters[0], parameters[1].exp()
-            noise = torch.empty((num_samples, *mean.shape), dtype=x.dtype, device=x.device)
-            z = torch.addcmul(mean, scale, noise.normal_(generator=generator))
+            z = diagonal_normal(mean, scale).rsample((num_samples,))
             # Detached, so that the gradient reaches q through its samples only.
             q = diagonal_normal(mean.detach(), scale.detach())
             bound = (model.log_joint(x, z) - q.log_prob(z)).mean(0)

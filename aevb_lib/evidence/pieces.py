@@ -1,0 +1,59 @@
+"""What the estimators share: pieces that fit into memory, and a quiet place to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from aevb_lib.randomness import own_randomness
+
+__all__ = ["piece_size", "quietly", "sample_sizes"]
+
+# Decoded values in memory at once, codes times images times pixels: 100 MB of float32.
+MAX_DECODED = 25_000_000
+
+
+def piece_size(x: Tensor, codes_per_image: int) -> int:
+    """Return how many images are decoded at a time, for ``x.split``.
+
+    Args:
+        x: Images, shape ``[B, P]``.
+        codes_per_image: Number of codes that are decoded for each image at once.
+
+    Raises:
+        ValueError: If ``x`` has another shape, or there is no image.
+    """
+    if x.ndim != 2 or x.numel() == 0:
+        raise ValueError(f"x must be images [B, P], at least one, but its shape is {list(x.shape)}")
+    return max(1, MAX_DECODED // (codes_per_image * x.shape[1]))
+
+
+def sample_sizes(x: Tensor, num_samples: int) -> list[int]:
+    """Return how many of each image's samples are decoded at a time; they sum to ``num_samples``.
+
+    Args:
+        x: Images that are decoded together, shape ``[b, P]``.
+        num_samples: Number of samples per image in all.
+    """
+    chunk = max(1, MAX_DECODED // x.numel())
+    return [min(chunk, num_samples - done) for done in range(0, num_samples, chunk)]
+
+
+@contextmanager
+def quietly(x: Tensor, seed: int = 0) -> Iterator[Tensor]:
+    """Compute with random numbers of one's own, and without gradients but those one asks for.
+
+    Inference mode is left, since Markov chains differentiate inside.
+
+    Args:
+        x: Images; random numbers are drawn on their device.
+        seed: Seed of the numbers.
+
+    Yields:
+        The images, in a tensor that can be part of a differentiation.
+    """
+    with torch.inference_mode(False), torch.no_grad(), own_randomness(x.device, seed):
+        yield x.clone() if x.is_inference() else x
