@@ -18,6 +18,7 @@ from torch.distributions import Independent
 from aevb_lib.data import ImageSet
 from aevb_lib.distributions import kl_divergence
 from aevb_lib.models import VAE, Autoencoder
+from aevb_lib.modes import check_place, evaluation_mode
 from aevb_lib.objectives import Bound, point_log_likelihood, sgvb_b
 from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Batches, Codec
@@ -58,10 +59,11 @@ def mean_bound(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 
         >>> bool(torch.isclose(bound.bound, bound.log_likelihood - bound.kl))
         True
     """
-    with _batches(data, seed) as batches:
-        # Sums in float64: ten thousand float32 numbers near -100 would lose the second decimal.
+    with _batches(model, data, seed) as batches:
+        # Sums in float64: ten thousand float32 numbers near -100 would lose the second decimal. On
+        # the CPU, since not every device has float64.
         parts = [
-            torch.stack(sgvb_b(model, batch.images, num_samples)).double().sum(1)
+            torch.stack(sgvb_b(model, batch.images, num_samples)).cpu().double().sum(1)
             for batch in batches
         ]
     return Bound(*(torch.stack(parts).sum(0) / len(data)).float())
@@ -106,8 +108,10 @@ def mean_point_log_likelihood(model: Autoencoder | VAE, data: ImageSet) -> float
         >>> mean_point_log_likelihood(model, aevb.ImageSet(torch.rand(50, 16))) < 0
         True
     """
-    with _batches(data) as batches:
-        total = sum(point_log_likelihood(model, batch.images).double().sum() for batch in batches)
+    with _batches(model, data) as batches:
+        total = sum(
+            point_log_likelihood(model, batch.images).cpu().double().sum() for batch in batches
+        )
     return float(total / len(data))
 
 
@@ -128,9 +132,9 @@ def mean_squared_error(codec: Codec, data: ImageSet) -> float:
         >>> 0 < mean_squared_error(model, aevb.ImageSet(torch.rand(50, 16))) < 1
         True
     """
-    with _batches(data) as batches:
+    with _batches(codec, data) as batches:
         total = sum(
-            (codec.decode(codec.encode(batch.images)) - batch.images).square().double().sum()
+            (codec.decode(codec.encode(batch.images)) - batch.images).square().cpu().double().sum()
             for batch in batches
         )
     return float(total) / data.images.numel()
@@ -161,15 +165,15 @@ def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
         torch.Size([2])
     """
     prior = model.prior().base_dist
-    with _batches(data) as batches:
-        total = torch.zeros(model.latent_dim, dtype=torch.float64, device=data.images.device)
+    with _batches(model, data) as batches:
+        total = torch.zeros(model.latent_dim, dtype=torch.float64, device="cpu")
         for batch in batches:
             q = model.posterior(batch.images)
             if not isinstance(q, Independent):
                 raise TypeError(
                     f"a posterior of type {type(q).__name__} has no separate dimensions"
                 )
-            total += kl_divergence(q.base_dist, prior).double().sum(0)
+            total += kl_divergence(q.base_dist, prior).cpu().double().sum(0)
     return (total / len(data)).float()
 
 
@@ -197,7 +201,7 @@ def active_units(model: VAE, data: ImageSet, *, threshold: float = 0.01) -> Bool
         >>> active_units(model, aevb.ImageSet(torch.rand(50, 16))).shape
         torch.Size([2])
     """
-    with _batches(data) as batches:
+    with _batches(model, data) as batches:
         codes = torch.cat([model.encode(batch.images) for batch in batches])
     if len(codes) < 2:
         raise ValueError("one image has no variance: give at least two")
@@ -205,12 +209,16 @@ def active_units(model: VAE, data: ImageSet, *, threshold: float = 0.01) -> Bool
 
 
 @contextmanager
-def _batches(data: ImageSet, seed: int = 0) -> Iterator[Batches]:
-    """The images in batches, with random numbers of their own: a dynamic set draws pixels."""
+def _batches(model: Codec, data: ImageSet, seed: int = 0) -> Iterator[Batches]:
+    """The images in batches, with the model and everybody's random numbers left as they are.
+
+    Random numbers are needed by posterior samples, and by a dynamic set, which draws pixels.
+    """
     if not isinstance(data, ImageSet):
         raise TypeError(
             f"expected an aevb_lib.ImageSet, got a {type(data).__name__}: "
             "wrap images as aevb_lib.ImageSet(images)"
         )
-    with own_randomness(data.images.device, seed):
+    check_place(model, data.images)
+    with evaluation_mode(model), own_randomness(data.images.device, seed):
         yield data.batches(BATCH_SIZE, shuffle=False)

@@ -74,7 +74,8 @@ class MLP(nn.Module):
                 "images are flat here: use images.flatten(-2) on [..., 28, 28]"
             )
         outputs: Tensor = self.layers(inputs)
-        return outputs
+        # Under autocast they are shorter, but sums of log-probabilities need the digits.
+        return outputs.to(inputs.dtype)
 
 
 class _DistributionMLP(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aevb_lib.data import ImageSet
 from aevb_lib.latents import add_noise
+from aevb_lib.modes import evaluation_mode
 from aevb_lib.sample_quality import FeatureCloud, Judge, confidence
 from aevb_lib.types import Codec
 
@@ -86,11 +87,13 @@ def noise_curve(
             "the judge's answers are compared with labels, but some images have none: "
             "make the data with ImageSet(images, labels)"
         )
-    codes = codec.encode(data.images)
+    with evaluation_mode(codec):
+        codes = codec.encode(data.images)
     curve = NoiseCurve(list(scales), [], [], [], [])
     for scale in scales:
-        generator = torch.Generator().manual_seed(seed)
-        images = codec.decode(add_noise(codes, scale * unit, generator=generator))
+        generator = torch.Generator("cpu").manual_seed(seed)
+        with evaluation_mode(codec):
+            images = codec.decode(add_noise(codes, scale * unit, generator=generator))
         features = judge.features(images)
         probabilities = judge.head(features).softmax(-1)
         correct = probabilities.argmax(-1) == data.labels

@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from aevb_lib.history import History, Record
+from aevb_lib.modes import evaluation_mode
 from aevb_lib.randomness import own_randomness
-from aevb_lib.types import Algorithm, Batch, Batches
+from aevb_lib.types import Algorithm, Batch, Batches, Scheduler
 
 __all__ = ["fit"]
 
@@ -28,6 +30,7 @@ def fit(
     *,
     epochs: int,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
+    scheduler: Scheduler | None = None,
     record_every: int | None = None,
     record_at: Collection[int] | None = None,
     on_record: Callable[[History], None] | None = None,
@@ -35,9 +38,12 @@ def fit(
 ) -> History:
     """Train, and return what happened.
 
-    Every row of the history holds the average of what ``step`` returned since the row before, under
-    the names ``train_elbo``, ``train_kl``, …, and beside it whatever ``evaluate`` returned, under
-    its own names. The former is measured while the parameters move, the latter at one moment.
+    Every row of the history holds the average over images of what ``step`` returned since the row
+    before, under the names ``train_elbo``, ``train_kl``, …, and beside it whatever ``evaluate``
+    returned, under its own names. The former is measured while the parameters move, the latter at
+    one moment.
+
+    Inside ``torch.autocast`` the steps are computed in lower precision, and evaluation is not.
 
     Interrupting (Ctrl-C, or the stop button of a notebook) ends the training, not the session: the
     rows recorded so far are returned, with ``history.interrupted`` set and a warning.
@@ -45,14 +51,16 @@ def fit(
     Args:
         algorithm: Anything with ``model`` and ``step(batch)``, see
             :class:`aevb_lib.types.Algorithm`.
-        batches: What to train on; iterated over once per epoch.
-        epochs: Passes over the data.
-        evaluate: Called with the model at every row; returns named numbers. Its time is not counted
-            and random numbers it draws do not change the training.
-        record_every: Steps between rows; one row per epoch by default. The last step is always
-            recorded.
-        record_at: The steps to record instead, for rows that are not evenly spaced.
-        on_record: Called with the history after each new row, to draw it while it grows.
+        batches: Minibatches to train on; iterated over once per epoch.
+        epochs: Number of passes over the data.
+        evaluate: Function of the model that returns named numbers, called at every row with the
+            model in evaluation mode. Its time is not counted and random numbers it draws do not
+            change the training.
+        scheduler: Learning-rate scheduler of ``torch.optim.lr_scheduler``, moved after every step.
+        record_every: Number of steps between rows; one row per epoch by default. The last step is
+            always recorded.
+        record_at: Steps to record instead, for rows that are not evenly spaced.
+        on_record: Function called with the history after each new row, to draw it while it grows.
         progress: Whether to show a progress bar. ``TQDM_DISABLE=1`` hides it everywhere.
 
     Returns:
@@ -76,26 +84,26 @@ def fit(
     """
     is_due, total = _plan(algorithm, batches, epochs, record_every, record_at)
     history, meter = History(), _Meter()
-    device = next((p.device for p in algorithm.model.parameters()), "cpu")
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
     bar = tqdm(total=total, unit="step", leave=False, **hidden)
     try:
         for batch in _stream(batches, epochs):
-            meter.add(_checked(algorithm.step(batch), "step"), len(batch.images))
+            meter.add(_step(algorithm, batch, is_first=not meter.steps), len(batch.images))
+            if scheduler is not None:
+                scheduler.step()
             bar.update()
             if not is_due(meter.steps) and meter.steps < total:
                 continue
             metrics = meter.read()
             if evaluate is not None:
-                with own_randomness(device):
-                    measured = _checked(evaluate(algorithm.model), "evaluate")
-                metrics |= {name: float(value) for name, value in measured.items()}
+                metrics |= _measured(evaluate, algorithm.model)
             counters = meter.steps, meter.steps / len(batches), meter.examples, meter.seconds
             history.records.append(Record(*counters, metrics))
             if on_record is not None:
                 on_record(history)
-            bar.set_postfix({name: f"{value:.1f}" for name, value in metrics.items()})
+            shown = {name: f"{value:.1f}" for name, value in metrics.items()}
+            bar.set_postfix(shown | {"images/s": f"{meter.images_per_second:,.0f}"})
             meter.resume()
     except KeyboardInterrupt:
         history.interrupted = True
@@ -114,27 +122,37 @@ class _Meter:
 
     def __init__(self) -> None:
         self.steps = self.examples = 0
-        self.seconds = 0.0
+        self.seconds = self.images_per_second = 0.0
         self.resume()
 
     def resume(self) -> None:
         """Begin a new row: nothing summed, the clock running."""
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
+        self._images = 0
         self._started = time.perf_counter()
 
-    def add(self, values: dict[str, Tensor], examples: int) -> None:
-        """Add one step. Summed on the device: reading a float here would make a GPU wait."""
+    def add(self, values: dict[str, Tensor], images: int) -> None:
+        """Add one step, weighed by its images.
+
+        Summed on the device: reading a float here would make a GPU wait.
+        """
         for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+            total = value * images
+            self._sums[name] = self._sums[name] + total if name in self._sums else total
+            self._counts[name] = self._counts.get(name, 0) + images
+        self._images += images
         self.steps += 1
-        self.examples += examples
+        self.examples += images
 
     def read(self) -> dict[str, float]:
         """Return the averages of this row, and stop the clock."""
-        averages = {f"train_{k}": float(total) / self._count for k, total in self._sums.items()}
-        self.seconds += time.perf_counter() - self._started
+        averages = {
+            f"train_{name}": float(total) / self._counts[name] for name, total in self._sums.items()
+        }
+        seconds = time.perf_counter() - self._started
+        self.seconds += seconds
+        self.images_per_second = self._images / max(seconds, 1e-9)
         broken = [name for name, value in averages.items() if not math.isfinite(value)]
         if broken:
             raise FloatingPointError(
@@ -142,6 +160,36 @@ class _Meter:
                 "learning rate, and look for nan and for values outside [0, 1] in the images"
             )
         return averages
+
+
+def _step(algorithm: Algorithm, batch: Batch, *, is_first: bool) -> dict[str, Tensor]:
+    try:
+        values = algorithm.step(batch)
+    except ValueError as error:
+        if len(batch.images) == 1:
+            error.add_note(
+                "This batch holds one image, too few for batch normalization: a short last batch "
+                "is left out by images.batches(size, drop_last=True)."
+            )
+        raise
+    if is_first:
+        _check_numbers(values, "step")
+    # Weights that autocast has cast are those before the step.
+    torch.clear_autocast_cache()
+    # Without the graph, which would keep all steps alive.
+    return {name: value.detach() for name, value in values.items()}
+
+
+def _measured(evaluate: Callable[[Any], dict[str, float]], model: nn.Module) -> dict[str, float]:
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with (
+        evaluation_mode(model),
+        own_randomness(device),
+        torch.autocast(device.type, enabled=False),
+    ):
+        measured = evaluate(model)
+    _check_numbers(measured, "evaluate")
+    return {name: float(value) for name, value in measured.items()}
 
 
 def _plan(
@@ -152,12 +200,12 @@ def _plan(
     record_at: Collection[int] | None,
 ) -> tuple[Callable[[int], bool], int]:
     """Refuse what cannot work; return whether a step is to be recorded, and the steps in all."""
-    if not (hasattr(batches, "__len__") and hasattr(batches, "__iter__")):
+    if not isinstance(batches, Batches):
         raise TypeError(
             f"a {type(batches).__name__} cannot be iterated over again and again, as every epoch "
             "needs: pass images.batches(100) of an aevb_lib.ImageSet, or a list of batches"
         )
-    if not hasattr(algorithm, "step"):
+    if not isinstance(algorithm, Algorithm):
         raise TypeError(
             f"a {type(algorithm).__name__} has no step(batch): wrap a model in an algorithm, such "
             "as aevb_lib.AEVB(model, optimizer)"
@@ -181,15 +229,17 @@ def _plan(
 
 def _stream(batches: Batches, epochs: int) -> Iterator[Batch]:
     """All batches of all epochs."""
+    is_first = True
     for _ in range(epochs):
         batch = None
         for batch in batches:
-            if not hasattr(batch, "images"):
+            if is_first and not isinstance(batch, Batch):
                 raise TypeError(
                     f"the batches hold a {type(batch).__name__} instead of an aevb_lib.Batch: pass "
                     "aevb_lib.ImageSet(images, labels).batches(100), or make each "
                     "aevb_lib.Batch(images, labels, indices)"
                 )
+            is_first = False
             yield batch
         if batch is None:
             raise ValueError(
@@ -198,8 +248,7 @@ def _stream(batches: Batches, epochs: int) -> Iterator[Batch]:
             )
 
 
-def _checked(values: Any, origin: str) -> dict[str, Any]:
-    """Named numbers as they came, tensors without the graph that would keep all steps alive."""
+def _check_numbers(values: object, origin: str) -> None:
     if not isinstance(values, dict):
         raise TypeError(
             f'{origin} returned a {type(values).__name__} instead of named numbers, {{"elbo": ...}}'
@@ -210,4 +259,3 @@ def _checked(values: Any, origin: str) -> dict[str, Any]:
                 f"{origin} returned {name!r} with shape {list(value.shape)} instead of one number: "
                 "average over the batch first"
             )
-    return {k: v.detach() if isinstance(v, Tensor) else v for k, v in values.items()}

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Algorithm", "Batch", "Batches", "Codec"]
+__all__ = ["Algorithm", "Batch", "Batches", "Codec", "Scheduler"]
 
 
 class Batch(NamedTuple):
@@ -87,4 +87,13 @@ class Algorithm(Protocol):
             Detached scalars in nats per image, as tensors. Reading one as a float would make a GPU
             wait; that is left to whoever records.
         """
+        ...
+
+
+@runtime_checkable
+class Scheduler(Protocol):
+    """A learning-rate schedule, such as those of ``torch.optim.lr_scheduler``."""
+
+    def step(self) -> None:
+        """Set the learning rate of the next training step."""
         ...

@@ -138,3 +138,13 @@ def test_a_posterior_without_dimensions_is_named():
     model = aevb.VAE(Full(), aevb.BernoulliMLP(2, 16))
     with pytest.raises(TypeError, match="MultivariateNormal has no separate dimensions"):
         aevb.kl_per_dimension(model, small_data())
+
+
+def test_a_model_and_images_apart_are_named():
+    model, data = small_vae(), small_data()
+    with pytest.raises(ValueError, match=r"model is on meta and the images on cpu.*to\("):
+        aevb.mean_elbo(small_vae().to("meta"), data)
+    with pytest.raises(ValueError, match=r"computes in torch.float64.*model.to\(torch.float32\)"):
+        aevb.mean_elbo(model.double(), data)
+    with pytest.raises(ValueError, match=r"computes in torch\.float64"):
+        aevb.hmc_log_likelihood(model, data.images)

@@ -130,9 +130,13 @@ def test_a_step_that_forgets_to_detach_keeps_no_graph():
     fit(algorithm)  # a warning of torch's, which is an error here, if a graph got through
 
 
-def test_mixed_precision_is_let_through():
+def test_mixed_precision_is_let_through_and_ends_where_log_probabilities_begin():
+    seen = []
+    network = aevb.MLP(16, 2)
+    network.layers[0].register_forward_hook(lambda *call: seen.append(call[-1].dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert aevb.MLP(16, 2)(X).dtype == torch.bfloat16
+        assert network(X).dtype == torch.float32
+    assert seen == [torch.bfloat16]
 
 
 @pytest.mark.parametrize("options", [{"dtype": torch.float64}, {"device": "meta"}], ids=str)

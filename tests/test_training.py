@@ -247,3 +247,125 @@ def test_progress_can_be_hidden(capsys):
         warnings.simplefilter("error")
         fit(Counter(), batches(3))
     assert capsys.readouterr() == ("", "")
+
+
+# --- averages, schedules, precision, modes -------------------------------------------------------
+
+
+class Measured(Counter):
+    """An algorithm that measures what it is told to, step by step."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self.values = iter(values)
+
+    def step(self, batch):
+        return {name: torch.tensor(value) for name, value in next(self.values).items()}
+
+
+def test_an_average_is_over_images_and_not_over_steps():
+    data = aevb.ImageSet(torch.rand(201, 4)).batches(100)
+    history = fit(Measured({"a": 1.0}, {"a": 2.0}, {"a": 100.0}), data)
+    assert history["train_a"] == pytest.approx([(100 * 1 + 100 * 2 + 100) / 201])
+
+
+def test_a_metric_of_some_steps_is_averaged_over_those():
+    data = batches(4)
+    history = fit(Measured({"a": 1.0}, {"a": 1.0, "b": 8.0}, {"a": 1.0}, {"a": 1.0}), data)
+    assert history.last.metrics == {"train_a": 1.0, "train_b": 8.0}
+
+
+def test_a_scheduler_moves_after_every_step():
+    learner, _, data = small_vae()
+    scheduler = torch.optim.lr_scheduler.LambdaLR(learner.optimizer, lambda step: 1 / (1 + step))
+    fit(learner, data, epochs=3, scheduler=scheduler)
+    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(1e-2 / 10)
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_autocast_around_fit_trains_and_is_measured_in_full(enabled):
+    """Autocast keeps casts of the weights until it ends: those of the first step, for ever."""
+    learner, images, data = small_vae()
+
+    def evaluate(model):
+        inner = model.decoder.mlp.layers(torch.zeros(1, 2))
+        return {"elbo": aevb.mean_elbo(model, images), "bytes": float(inner.dtype.itemsize)}
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        history = fit(learner, data, epochs=20, evaluate=evaluate)
+    assert history["bytes"] == [4.0] * 20
+    assert history["elbo"][-1] == pytest.approx(-11.055, abs=0.05)
+    assert history["elbo"][0] < -11.3
+
+
+class Normalized(nn.Module):
+    """An encoder with batch normalization and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.out_dim = 2
+        self.body = nn.Sequential(nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, 2))
+
+    def forward(self, x):
+        return aevb.diagonal_normal(self.body(x), torch.ones(len(x), 2))
+
+
+def normalized_learner():
+    torch.manual_seed(0)
+    model = aevb.VAE(Normalized(), aevb.BernoulliMLP(2, 16))
+    return aevb.AEVB(model, torch.optim.Adam(model.parameters()))
+
+
+def test_looking_changes_no_running_average_and_drops_nothing_out():
+    learner, test = normalized_learner(), aevb.ImageSet(torch.rand(50, 16) / 9)
+    state = {k: v.clone() for k, v in learner.model.state_dict().items()}
+    values = {aevb.mean_elbo(learner.model, test) for _ in range(2)}
+    values.add(aevb.mean_elbo(learner.model.eval(), test))
+    assert len(values) == 1
+    learner.model.train()
+    aevb.importance_log_likelihood(learner.model, test.images, num_samples=2)
+    after = learner.model.state_dict()
+    assert all(torch.equal(state[name], after[name]) for name in state)
+    assert all(module.training for module in learner.model.modules())
+    fit(learner, test.batches(25), evaluate=lambda m: {"mode": float(m.encoder.training)})
+    assert not torch.equal(
+        state["encoder.body.0.running_mean"], after["encoder.body.0.running_mean"]
+    )
+
+
+def test_evaluate_sees_evaluation_mode():
+    learner, test = normalized_learner(), aevb.ImageSet(torch.rand(50, 16))
+    history = fit(learner, test.batches(25), evaluate=lambda m: {"mode": float(m.training)})
+    assert history["mode"] == [0.0]
+    assert learner.model.training
+
+
+def test_one_image_and_batch_normalization():
+    learner, data = normalized_learner(), aevb.ImageSet(torch.rand(101, 16))
+    with pytest.raises(ValueError, match="more than 1 value") as caught:
+        fit(learner, data.batches(100))
+    assert "drop_last=True" in "".join(caught.value.__notes__)
+    fit(learner, data.batches(100, drop_last=True))
+
+
+def test_the_bar_says_how_fast_it_goes(monkeypatch):
+    shown = {}
+
+    class Bar:
+        def __init__(self, **_):
+            pass
+
+        def update(self):
+            pass
+
+        def set_postfix(self, values):
+            shown.update(values)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("aevb_lib.training.tqdm", Bar)
+    history = fit(Counter(), batches(3, size=50), epochs=1)
+    assert float(shown["images/s"].replace(",", "")) == pytest.approx(
+        150 / history.last.seconds, rel=0.01
+    )

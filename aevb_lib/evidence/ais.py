@@ -66,7 +66,7 @@ def ais_log_likelihood(
     """
     betas = _schedule(num_temperatures, num_chains)
     values = []
-    with quietly(x, seed) as x:
+    with quietly(model, x, seed) as x:
         for images in x.split(piece_size(x, num_chains)):
             path = _Path(model, images, betas, num_leapfrog)
             step_sizes = path.tuned_step_sizes(target_acceptance)
@@ -123,7 +123,7 @@ def reverse_ais_log_likelihood(
             f"need one code per image, z [{len(x)}, {model.latent_dim}], got {list(z.shape)}"
         )
     values = []
-    with quietly(x, seed) as x:
+    with quietly(model, x, seed) as x:
         size = piece_size(x, num_chains)
         for images, codes in zip(x.split(size), z.clone().split(size), strict=True):
             path = _Path(model, images, betas, num_leapfrog)
@@ -192,6 +192,8 @@ def _schedule(num_temperatures: int, num_chains: int) -> list[float]:
             f"num_temperatures and num_chains must be at least 1, got {num_temperatures} and "
             f"{num_chains}"
         )
-    sigmoid = torch.linspace(-4, 4, num_temperatures + 1, dtype=torch.float64).sigmoid()
+    sigmoid = torch.linspace(
+        -4, 4, num_temperatures + 1, dtype=torch.float64, device="cpu"
+    ).sigmoid()
     betas: list[float] = ((sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])).tolist()
     return betas

@@ -74,7 +74,7 @@ def hmc_log_likelihood(
         target_acceptance=target_acceptance,
         seed=seed,
     )
-    with quietly(x):
+    with quietly(model, x):
         q = _fit_normal(z[:num_samples])
         return -log_mean_exp(q.log_prob(z[num_samples:]) - log_joint[num_samples:])
 

@@ -56,7 +56,7 @@ def posterior_draws(
     if num_draws < 1:
         raise ValueError(f"num_draws must be at least 1, got {num_draws}")
     chains = []
-    with quietly(x, seed) as x:
+    with quietly(model, x, seed) as x:
         for images in x.split(piece_size(x, NUM_STARTS)):
 
             def log_density(z: Tensor, images: Tensor = images) -> Tensor:

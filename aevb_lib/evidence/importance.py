@@ -50,7 +50,7 @@ def importance_log_likelihood(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    with quietly(x, seed) as x:
+    with quietly(model, x, seed) as x:
         size = min(BATCH_SIZE, piece_size(x, 1))
         return torch.cat([_estimate(model, images, num_samples) for images in x.split(size)])
 

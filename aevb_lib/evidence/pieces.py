@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from aevb_lib.modes import check_place, evaluation_mode
 from aevb_lib.randomness import own_randomness
 
 __all__ = ["piece_size", "quietly", "sample_sizes"]
@@ -43,17 +44,27 @@ def sample_sizes(x: Tensor, num_samples: int) -> list[int]:
 
 
 @contextmanager
-def quietly(x: Tensor, seed: int = 0) -> Iterator[Tensor]:
-    """Compute with random numbers of one's own, and without gradients but those one asks for.
+def quietly(model: nn.Module, x: Tensor, seed: int = 0) -> Iterator[Tensor]:
+    """Look at a model in evaluation mode, with random numbers of one's own and without gradients.
 
     Inference mode is left, since Markov chains differentiate inside.
 
     Args:
+        model: The model that is looked at.
         x: Images; random numbers are drawn on their device.
         seed: Seed of the numbers.
 
     Yields:
         The images, in a tensor that can be part of a differentiation.
+
+    Raises:
+        ValueError: If the images are not where the model is, or not of its precision.
     """
-    with torch.inference_mode(False), torch.no_grad(), own_randomness(x.device, seed):
+    check_place(model, x)
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        evaluation_mode(model),
+        own_randomness(x.device, seed),
+    ):
         yield x.clone() if x.is_inference() else x

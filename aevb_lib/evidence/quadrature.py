@@ -87,7 +87,7 @@ def quadrature_log_likelihood(
         )
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
-    with quietly(x) as x:
+    with quietly(model, x) as x:
         size = piece_size(x, AXIS_SIZES[model.latent_dim - 1] ** model.latent_dim)
         return torch.cat([_integrals(model, images, tolerance) for images in x.split(size)])
 
@@ -165,7 +165,8 @@ def _log_sum_exp(values: Float[Tensor, " M"], owners: Int[Tensor, " M"], num: in
     """Log of the sum of exponentials of each owner's values; minus infinity where it has none."""
     empty = torch.full((num,), -math.inf, dtype=values.dtype, device=values.device)
     best = empty.scatter_reduce(0, owners, values, "amax").nan_to_num(neginf=0.0)
-    # In float64: there may be a million cells.
-    total = torch.zeros_like(best, dtype=torch.float64)
-    total.index_add_(0, owners, (values - best[owners]).double().exp())
-    return (best + total.log()).to(values.dtype)
+    # In float64, since there may be a million cells; on the CPU where a device has none.
+    place = torch.device("cpu") if values.device.type == "mps" else values.device
+    total = torch.zeros(num, dtype=torch.float64, device=place)
+    total.index_add_(0, owners.to(place), (values - best[owners]).to(place).double().exp())
+    return best + total.log().to(values.device, values.dtype)

@@ -77,7 +77,7 @@ def refine_posterior(
             f"need a start [{len(x)}, {model.latent_dim}] for these images and this model, got "
             f"{list(start.mean.shape)}"
         )
-    with quietly(x, seed) as x:
+    with quietly(model, x, seed) as x:
         size = piece_size(x, COPIES * num_samples)
         parts = zip(*(t.split(size) for t in (x, start.mean, start.stddev)), strict=True)
         refined = [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from aevb_lib.modes import evaluation_mode
 from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Codec
 
@@ -88,12 +89,5 @@ class Viewer:
 
     def _undisturbed(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         parameter = next(iter(getattr(self._codec, "parameters", tuple)()), torch.empty(0))
-        modes = [(m, m.training) for m in getattr(self._codec, "modules", tuple)()]
-        try:
-            for module, _ in modes:
-                module.training = False
-            with torch.no_grad(), own_randomness(parameter.device):
-                return function(inputs.to(parameter)).float().cpu()
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with evaluation_mode(self._codec), torch.no_grad(), own_randomness(parameter.device):
+            return function(inputs.to(parameter)).float().cpu()
