@@ -17,7 +17,7 @@ from aevb_lib.experiments.recording import run_study, verify
 from aevb_lib.experiments.results import SEEDS
 from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.experiments.studies import STUDIES
-from aevb_lib.experiments.study import CannotVerify, Study
+from aevb_lib.experiments.study import Study, VerificationError
 
 
 def main(
@@ -79,10 +79,9 @@ def main(
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def _check_device(parser: argparse.ArgumentParser, device: str) -> None:
@@ -134,7 +133,7 @@ def _verify(
         for result, difference in verify(study, store, seeds=options.seeds, epochs=options.epochs):
             differences.append(difference)
             print(f"{result.run.name}: {difference:.4f} {study.unit} from the record", flush=True)
-    except CannotVerify as error:
+    except VerificationError as error:
         parser.error(str(error))
     if not differences:
         print(f"nothing to verify: no run of {study.name} with these seeds is recorded")

@@ -14,7 +14,7 @@ from aevb_lib.data import ImageSet
 from aevb_lib.experiments.provenance import provenance
 from aevb_lib.experiments.results import Result
 from aevb_lib.experiments.store import ASSETS, Store
-from aevb_lib.experiments.study import CannotVerify, Study
+from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.experiments.trained import LATENT_DIMENSION, TrainedRun
 from aevb_lib.history import History
 from aevb_lib.latents import fit_mixture, linear_accuracy, neighbor_accuracy, random_codes
@@ -75,7 +75,7 @@ class MeasuredCodes(Study[TrainedRun]):
     def redo(self, result: Result[TrainedRun], store: Store = ASSETS, *, epochs: int = 1) -> float:
         """Measure again, all of it; return the largest difference of a share of images."""
         if result.final["settings"] != self.settings:
-            raise CannotVerify(
+            raise VerificationError(
                 f"{result.run.name} was measured with other settings than the code has now; "
                 "remove the file and record it again"
             )

@@ -24,7 +24,7 @@ from aevb_lib.evaluation import mean_bound
 from aevb_lib.experiments.provenance import provenance
 from aevb_lib.experiments.results import Result, Run
 from aevb_lib.experiments.store import ASSETS, Store
-from aevb_lib.experiments.study import CannotVerify, Study
+from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, MonteCarloEM, WakeSleep
 from aevb_lib.models import VAE, LatentVariableModel
@@ -139,7 +139,7 @@ class Comparison(Study[ComparisonRun]):
         train, test = _images(run, store)
         steps = max(epochs * run.steps_per_epoch, int(result.history["step"][0]))
         if steps > result.history.last.step:
-            raise CannotVerify(f"cannot verify {epochs} epochs: {run.epochs} are recorded")
+            raise VerificationError(f"cannot verify {epochs} epochs: {run.epochs} are recorded")
         _, history = self._train(run, result.final["learning_rate"], steps, train, test)
         recorded = {record.step: record.metrics for record in result.history}
         return max(

@@ -86,8 +86,8 @@ def verify(
         Each record with its difference, in the study's unit.
 
     Raises:
-        CannotVerify: If that much is not recorded, or it was recorded in another way. This is a
-            :class:`ValueError`.
+        VerificationError: If that much is not recorded, or it was recorded in another way; a
+            ``ValueError``.
     """
     for result in store.read_all(run for run in study.runs if run.seed in seeds):
         yield result, study.redo(result, store, epochs=epochs)

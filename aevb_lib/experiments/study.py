@@ -12,10 +12,10 @@ from torch import nn
 from aevb_lib.experiments.results import SEEDS, R, Result
 from aevb_lib.experiments.store import ASSETS, Store
 
-__all__ = ["CannotVerify", "Study"]
+__all__ = ["Study", "VerificationError"]
 
 
-class CannotVerify(ValueError):
+class VerificationError(ValueError):
     """A record does not hold what is to be done again, or was made in another way."""
 
 
@@ -62,7 +62,7 @@ class Study(ABC, Generic[R]):
             The largest absolute difference from the record, in the study's unit.
 
         Raises:
-            CannotVerify: If that much is not recorded, or it was recorded in another way.
+            VerificationError: If that much is not recorded, or it was recorded in another way.
         """
 
     def new_model(self, run: R) -> Any:

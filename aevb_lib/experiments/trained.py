@@ -21,7 +21,7 @@ from aevb_lib.evaluation import (
 from aevb_lib.experiments.provenance import provenance
 from aevb_lib.experiments.results import SEEDS, Result, Run
 from aevb_lib.experiments.store import ASSETS, Store
-from aevb_lib.experiments.study import CannotVerify, Study
+from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.experiments.summaries import mean_and_spread
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
@@ -82,7 +82,9 @@ class TrainedModels(Study[TrainedRun]):
     def redo(self, result: Result[TrainedRun], store: Store = ASSETS, *, epochs: int = 1) -> float:
         """Train the first epochs again; return the largest difference of the log-likelihood."""
         if not 1 <= epochs <= len(result.history):
-            raise CannotVerify(f"cannot verify {epochs} epochs: {len(result.history)} are recorded")
+            raise VerificationError(
+                f"cannot verify {epochs} epochs: {len(result.history)} are recorded"
+            )
         _, history, _ = self._train(result.run, epochs, store)
         recorded = result.history["log_likelihood"][:epochs]
         return max(abs(a - b) for a, b in zip(history["log_likelihood"], recorded, strict=True))
