@@ -12,7 +12,7 @@ from aevb_lib.experiments.recording import record, run_study, verify
 from aevb_lib.experiments.results import Result, Run
 from aevb_lib.experiments.store import Store
 from aevb_lib.experiments.studies import STUDIES, load_result
-from aevb_lib.experiments.study import Study
+from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.experiments.summaries import (
     group_results,
     mean_and_interval,
@@ -40,6 +40,7 @@ __all__ = [
     "TrainedModels",
     "TrainedRun",
     "VariantRun",
+    "VerificationError",
     "group_results",
     "latent_dimension_table",
     "load_result",

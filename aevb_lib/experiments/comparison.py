@@ -52,7 +52,7 @@ class ComparisonRun(Run):
         algorithm: ``"aevb"``, ``"wake-sleep"`` or ``"mcem"``.
         num_train: N, number of training images.
         num_leapfrog: Number of leapfrog steps of a move in Monte Carlo EM; a field only of runs in
-            which it varies, :class:`aevb_lib.experiments.race.VariantRun`.
+            which it varies, :class:`aevb_lib.experiments.VariantRun`.
     """
 
     regime: str = "static"

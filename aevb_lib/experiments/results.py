@@ -22,7 +22,7 @@ class Run:
     stand, so a field that a recorded run lacks is a field of a subclass.
 
     Attributes:
-        study: Name of the study, a key of :data:`aevb_lib.experiments.STUDIES`.
+        study: Name of the study, a key of ``STUDIES``.
         model: ``"vae"`` or ``"autoencoder"``.
         latent_dim: D.
         seed: Decides initial weights, shuffles and noise.
