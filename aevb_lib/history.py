@@ -112,9 +112,25 @@ class History:
             ValueError: If the text is not such a history.
         """
         try:
-            content: dict[str, Any] = json.loads(text)
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not a history written by History.to_json: {error}") from error
+        return cls.from_dict(content)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> History:
+        """Return the history that is in parsed JSON, such as a part of a larger file.
+
+        Raises:
+            ValueError: If the content is not such a history.
+
+        Example:
+            >>> History.from_dict({"interrupted": False, "records": []})
+            History(records=[], interrupted=False)
+        """
+        try:
             return cls([Record(**row) for row in content["records"]], content["interrupted"])
-        except (TypeError, KeyError, json.JSONDecodeError) as error:
+        except (TypeError, KeyError) as error:
             raise ValueError(f"not a history written by History.to_json: {error}") from error
 
     def save(self, path: str | Path) -> None:

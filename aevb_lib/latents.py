@@ -16,6 +16,7 @@ __all__ = [
     "linear_accuracy",
     "neighbor_accuracy",
     "prior_grid",
+    "random_codes",
 ]
 
 
@@ -110,6 +111,27 @@ def add_noise(
     """
     noise = torch.randn(codes.shape, generator=generator, dtype=codes.dtype, device="cpu")
     return codes + scale * noise.to(codes.device)
+
+
+def random_codes(num: int, latent_dim: int) -> Float[Tensor, "num D"]:
+    r"""Draw codes as the report did: first random :math:`\mu` and :math:`\sigma`, then the code.
+
+    The report does not say from which distributions. Here :math:`\mu_j \sim \mathcal N(0, 1)`, the
+    prior, and :math:`\sigma_j` is uniform on [0, 1], the range in which a trained encoder's lie.
+
+    Args:
+        num: Number of codes.
+        latent_dim: D.
+
+    Returns:
+        Codes, shape ``[num, D]``.
+
+    Example:
+        >>> random_codes(3, 20).shape
+        torch.Size([3, 20])
+    """
+    mu, sigma = torch.randn(num, latent_dim), torch.rand(num, latent_dim)
+    return torch.addcmul(mu, sigma, torch.randn(num, latent_dim))
 
 
 def fit_mixture(

@@ -7,32 +7,15 @@ from contextlib import contextmanager
 import dask
 import joblib
 import pytest
-import torch
-from distributed import Client, KilledWorker, LocalCluster, get_worker
+from distributed import KilledWorker, LocalCluster, get_worker
+from tiny import TinyStore, tiny_models
 
-import aevb_lib as aevb
-from aevb_lib.experiments import STUDIES, Run, load_result, recording, run_study, studies
-from aevb_lib.experiments import cluster as module
+from aevb_lib.experiments import Store, run_study
 from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.cluster import cluster
 
-TINY = tuple(
-    Run("tiny", model, 2, seed, hidden_dim=8, epochs=1, batch_size=20)
-    for seed in (0, 1)
-    for model in ("vae", "autoencoder")
-)
-
-
-def use_tiny_data(assets=None):
-    """Give this process, be it a worker's or the tests', sixty random images."""
-
-    def load(root=None, *, regime="grey"):
-        images = torch.rand(80, 784, generator=torch.Generator().manual_seed(0))
-        return aevb.ImageSet(images[:60]), aevb.ImageSet(images[60:])
-
-    recording.load_mnist, recording.NUM_SEEN = load, 30
-    if assets is not None:
-        studies.files = lambda _: assets
+STUDY = tiny_models(latent_dims=(2,), epochs=1)
+TINY = STUDY.runs
 
 
 @contextmanager
@@ -54,47 +37,35 @@ def local_cluster(workers=2, **options):
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory):
-    """Two worker processes that know the tiny data and record below one folder."""
-    assets = tmp_path_factory.mktemp("cluster")
-    with local_cluster(local_directory=str(assets / "scratch")) as running:
-        with Client(running) as client:
-            client.run(use_tiny_data, assets)
-        yield running.scheduler_address, assets
+def address(tmp_path_factory):
+    """Address of the scheduler of two worker processes."""
+    with local_cluster(local_directory=str(tmp_path_factory.mktemp("scratch"))) as running:
+        yield running.scheduler_address
 
 
-@pytest.fixture
-def tiny(monkeypatch):
-    monkeypatch.setitem(STUDIES, "tiny", TINY)
-
-
-def test_the_command_runs_a_study_on_the_workers(processes, tiny, monkeypatch, capsys):
-    address, assets = processes
-    monkeypatch.setattr(studies, "files", lambda _: assets)
-    assert main(["run", "tiny", "--seeds", "1", "--scheduler", address]) == 0
-    results = load_result("tiny")
+def test_the_command_runs_a_study_on_the_workers(address, tmp_path):
+    store = TinyStore(tmp_path)
+    command = {"studies": {"tiny": STUDY}, "store": store}
+    assert main(["run", "tiny", "--seeds", "1", "--scheduler", address], **command) == 0
+    assert store.loaded == [], "the work is done elsewhere"
+    results = store.read_all(TINY)
     assert [result.run for result in results] == [run for run in TINY if run.seed == 1]
     assert all(result.history["epoch"] == [1] for result in results)
-    before = {p: p.stat().st_mtime_ns for p in (assets / "assets" / "studies").rglob("*.json")}
-    assert main(["run", "tiny", "--scheduler", address]) == 0, "the rest of it"
-    assert [result.run for result in load_result("tiny")] == list(TINY)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.json")}
+    assert main(["run", "tiny", "--scheduler", address], **command) == 0, "the rest of it"
+    assert [result.run for result in store.read_all(TINY)] == list(TINY)
     assert before.items() <= {p: p.stat().st_mtime_ns for p in before}.items()
-    assert not list((assets / "assets" / "studies").glob(".probe*"))
+    assert not list(tmp_path.glob(".probe*"))
 
 
-def test_workers_record_what_this_machine_would(processes, tiny, monkeypatch, tmp_path):
+def test_workers_record_what_this_machine_would(address, tmp_path):
     """Every run in another process, its result in the folder before it is yielded."""
-    address, assets = processes
-    monkeypatch.setattr(studies, "files", lambda _: assets)
-    with cluster(address):
-        for result in run_study("tiny", tmp_path / "there"):
-            assert studies.read_result(result.run, tmp_path / "there") == result
-    for name in ("load_mnist", "NUM_SEEN"):  # restored after the test
-        monkeypatch.setattr(recording, name, getattr(recording, name))
-    use_tiny_data()
-    here = list(run_study("tiny", tmp_path / "here", seeds=[0]))
-    for result in here:
-        other = studies.read_result(result.run, tmp_path / "there")
+    there, here = TinyStore(tmp_path / "there"), TinyStore(tmp_path / "here")
+    with cluster(address, there):
+        for result in run_study(STUDY, there):
+            assert there.read(result.run) == result
+    for result in run_study(STUDY, here, seeds=[0]):
+        other = there.read(result.run)
         assert other.final == result.final
         assert [r.metrics for r in other.history] == [r.metrics for r in result.history]
 
@@ -130,21 +101,43 @@ def test_workers_with_threads_are_refused():
         pass
 
 
-def test_workers_elsewhere_are_refused(processes, monkeypatch, tmp_path):
-    address, _ = processes
-    monkeypatch.setattr(studies, "files", lambda _: tmp_path)
-    with pytest.raises(ValueError, match=r"record into .* cannot be seen from"), cluster(address):
+class OnEachMachine(Store):
+    """A store that is another folder in every process, as the package's own may be."""
+
+    @property
+    def studies(self):
+        return self.folder / str(os.getpid())
+
+
+def test_workers_elsewhere_are_refused(address, tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"record into .* cannot be seen from"),
+        cluster(address, OnEachMachine(tmp_path)),
+    ):
         pass
 
 
-def test_a_cluster_without_workers(monkeypatch):
-    monkeypatch.setattr(module, "SECONDS_FOR_WORKERS", 0.1)
+def test_a_cluster_without_workers():
     with (
         local_cluster(0) as running,
         pytest.raises(TimeoutError, match="0/1 workers"),
-        cluster(running.scheduler_address),
+        cluster(running.scheduler_address, seconds_for_workers=0.1),
     ):
         pass
+
+
+def test_no_scheduler_is_told_in_one_line(tmp_path, capsys):
+    arguments = ["run", "tiny", "--scheduler", "tcp://127.0.0.1:1"]
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        pytest.raises(SystemExit) as error,
+    ):
+        main(arguments, studies={"tiny": STUDY}, store=TinyStore(tmp_path))
+    assert error.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "error: argument --scheduler: " in last
+    assert "tcp://127.0.0.1:1" in last
+    assert not list(tmp_path.iterdir())
 
 
 def test_jobs_are_the_clusters_business(capsys):

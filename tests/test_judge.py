@@ -9,11 +9,11 @@ import torch
 import aevb_lib as aevb
 from aevb_lib.experiments import judge as module
 from aevb_lib.experiments.judge import accuracy, record_judge, train_judge
-from aevb_lib.experiments.studies import studies_folder
+from aevb_lib.experiments.store import Store
 from aevb_lib.pretrained import load_judge
 from aevb_lib.sample_quality import Judge
 
-SHIPPED = studies_folder() / "judge.json"
+SHIPPED = Store().judge_path
 
 
 def easy_images(n, seed):
@@ -27,17 +27,15 @@ def easy_images(n, seed):
     return aevb.ImageSet(images.flatten(1), labels)
 
 
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setattr(module, "load_mnist", lambda: (easy_images(200, 0), easy_images(50, 1)))
-    monkeypatch.setattr(module, "EPOCHS", 2)
-    trained = module.train_judge
-    monkeypatch.setattr(module, "train_judge", lambda train: trained(train, epochs=2))
+class EasyStore(Store):
+    """A store whose MNIST is easy."""
+
+    def images(self, regime="grey"):
+        return easy_images(200, 0), easy_images(50, 1)
 
 
-def test_an_easy_set_is_learned(monkeypatch):
-    monkeypatch.setattr(module, "BATCH_SIZE", 20)
-    judge = train_judge(easy_images(200, 0), epochs=4)
+def test_an_easy_set_is_learned():
+    judge = train_judge(easy_images(200, 0), epochs=4, batch_size=20)
     assert not judge.training
     assert accuracy(judge, easy_images(50, 1)) > 0.9
 
@@ -58,12 +56,13 @@ def test_accuracy_is_the_share_of_labels_met():
     assert accuracy(judge, aevb.ImageSet(images, labels)) == 0.75
 
 
-def test_the_record_is_of_the_written_weights(small, tmp_path):
-    record = record_judge(tmp_path)
+def test_the_record_is_of_the_written_weights(tmp_path):
+    store = EasyStore(tmp_path)
+    record = record_judge(store, epochs=2)
     names = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert names == ["judge.json", "weights/judge.safetensors"]
     assert json.loads((tmp_path / "judge.json").read_text()) == record
-    written = load_judge(folder=tmp_path / "weights")
+    written = store.load_judge()
     assert not written.training
     assert record["test_accuracy"] == accuracy(written, easy_images(50, 1))
     assert record["train_accuracy"] == accuracy(written, easy_images(200, 0))
@@ -71,13 +70,13 @@ def test_the_record_is_of_the_written_weights(small, tmp_path):
     assert {"torch", "commit", "hardware", "training_seconds"} <= set(record["provenance"])
 
 
-def test_no_record_without_its_weights(small, tmp_path, monkeypatch):
+def test_no_record_without_its_weights(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        record_judge(tmp_path)
+        record_judge(EasyStore(tmp_path), epochs=1)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 

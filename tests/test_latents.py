@@ -15,6 +15,7 @@ from aevb_lib.latents import (
     linear_accuracy,
     neighbor_accuracy,
     prior_grid,
+    random_codes,
 )
 
 
@@ -331,3 +332,15 @@ def test_what_is_promised_on_the_cpu_is_there_whatever_the_default_device():
     with torch.device("meta"):
         assert prior_grid(3).device.type == "cpu"
         assert fit_mixture(codes).component_distribution.loc.device.type == "cpu"
+
+
+def test_random_codes_have_the_moments_of_their_definition():
+    """Normal means and uniform deviations: 0, and 1 + 1/3; a fourth moment no normal has."""
+    torch.manual_seed(0)
+    z = random_codes(50_000, 3)
+    assert z.shape == (50_000, 3)
+    assert_same_mean(z, 0.0)
+    assert_same_mean(z.square(), 4 / 3)
+    assert_same_mean(z[:, :1] * z[:, 1:], 0.0)
+    # Given the deviation z is N(0, 1 + s²), so E z⁴ = 3 E (1 + s²)² = 3 (1 + 2/3 + 1/5).
+    assert_same_mean(z**4, 3 * (1 + 2 / 3 + 1 / 5))

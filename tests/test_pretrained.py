@@ -8,8 +8,7 @@ import torch
 
 import aevb_lib as aevb
 from aevb_lib.architectures import ARCHITECTURES
-from aevb_lib.experiments import STUDIES
-from aevb_lib.experiments.studies import read_result, result_path
+from aevb_lib.experiments import STUDIES, Store
 from aevb_lib.pretrained import load_pretrained, save_weights
 
 KINDS = {"vae": aevb.VAE, "autoencoder": aevb.Autoencoder}
@@ -92,7 +91,7 @@ def recorded_run(path):
     kind, latent_dim = path.stem.split("-d")
     runs = [
         run
-        for run in STUDIES["latent-dimension"]
+        for run in STUDIES["latent-dimension"].runs
         if (run.model, run.latent_dim, run.seed) == (kind, int(latent_dim), 0)
     ]
     return runs[0] if runs else None
@@ -114,9 +113,9 @@ def test_shipped_weights_are_the_recorded_ones(test_images):
     """The full test set again: what was recorded at the last epoch is what the weights give."""
     for path in SHIPPED:
         run = recorded_run(path)
-        if not result_path(run).exists():
+        if not Store().result_path(run).exists():
             continue  # the weights are written first, the record a moment later
-        metrics = read_result(run).history.last.metrics
+        metrics = Store().read(run).history.last.metrics
         model = load_pretrained(run.model, run.latent_dim)
         if run.model == "vae":
             bound = aevb.mean_bound(model, test_images)

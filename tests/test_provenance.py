@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aevb_lib.experiments import provenance as module
-from aevb_lib.experiments.provenance import provenance, write_atomically
+from aevb_lib.experiments.provenance import commit_of, provenance
+from aevb_lib.experiments.store import write_atomically
 
 
 def test_a_file_and_its_folder_are_made(tmp_path):
@@ -58,8 +58,7 @@ def test_no_commit_without_git(monkeypatch):
 
 def test_no_commit_outside_a_checkout(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "provenance.py"))
-    assert provenance(0.0, "cpu")["commit"] is None
+    assert commit_of(tmp_path) is None
 
 
 def test_an_accelerator_is_named(monkeypatch):

@@ -7,18 +7,14 @@ from statistics import mean, stdev
 import pytest
 
 from aevb_lib.experiments import (
-    TABLES,
     Result,
-    Run,
-    latent_dimension_table,
-    load_result,
-    regimes_table,
-)
-from aevb_lib.experiments.tables import (
+    TrainedRun,
     group_results,
+    latent_dimension_table,
     mean_and_spread,
     metric_at,
     recorded_band,
+    regimes_table,
 )
 from aevb_lib.history import History, Record
 
@@ -40,7 +36,7 @@ def result(model, latent_dim, seed, **metrics):
             Record(2, 2.0, 200, 0.2, metrics),
         ]
     )
-    return Result(Run("latent-dimension", model, latent_dim, seed), history, {}, {})
+    return Result(TrainedRun("latent-dimension", model, latent_dim, seed), history, {}, {})
 
 
 def vae(latent_dim, seed, elbo, log_likelihood, kl, active_units):
@@ -65,7 +61,7 @@ def rows(results):
 def test_between_rows_a_metric_is_linear_in_the_logarithm_of_the_step():
     steps = [(10, -200.0), (1000, -100.0), (4000, -90.0)]
     history = History([Record(k, k / 10, k, 0.0, {"elbo": value}) for k, value in steps])
-    recorded = Result(Run("latent-dimension", "vae", 2, 0), history, {}, {})
+    recorded = Result(TrainedRun("latent-dimension", "vae", 2, 0), history, {}, {})
     assert [metric_at(recorded, "elbo", step) for step in (10, 1000, 4000)] == [-200, -100, -90]
     assert metric_at(recorded, "elbo", 100) == pytest.approx(-150)
     assert metric_at(recorded, "elbo", 2000.0) == pytest.approx(-95)
@@ -126,8 +122,8 @@ each_page = pytest.mark.parametrize("page", PAGES)
 
 
 @pytest.fixture(scope="module")
-def recorded():
-    return {study: table(load_result(study)) for study, table in TABLES.items()}
+def recorded(tables):
+    return tables.recorded_tables()
 
 
 @each_page
@@ -157,7 +153,7 @@ def regime(name, seed, elbo, log_evidence):
     metrics = {"elbo": elbo, "log_likelihood": elbo + 25.0, "kl": 25.0, "active_units": 20}
     history = History([Record(1, 1.0, 100, 0.1, metrics | {"seen_elbo": elbo + 1.0})])
     final = {"importance_log_likelihood": log_evidence}
-    return Result(Run("regimes", "vae", 20, seed, name), history, final, {})
+    return Result(TrainedRun("regimes", "vae", 20, seed, name), history, final, {})
 
 
 def test_regimes_have_columns_of_their_own():

@@ -9,7 +9,7 @@ of the study NAME.
 import re
 from pathlib import Path
 
-from aevb_lib.experiments import TABLES, load_result
+from aevb_lib.experiments import STUDIES, load_result
 from aevb_lib.latents import prior_grid
 from aevb_lib.plotting import image_grid
 from aevb_lib.pretrained import load_pretrained
@@ -18,6 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "book" / "index.md")
 FIGURE = ROOT / "book" / "_assets" / "figures" / "manifold.png"
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def recorded_tables():
+    """The tables of all studies that have one, by name."""
+    return {name: study.table(load_result(name)) for name, study in STUDIES.items() if study.table}
 
 
 def with_tables(page, tables):
@@ -32,7 +37,7 @@ def draw_manifold():
 
 
 def main():
-    tables = {study: table(load_result(study)) for study, table in TABLES.items()}
+    tables = recorded_tables()
     for path in PAGES:
         path.write_text(with_tables(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
     FIGURE.parent.mkdir(parents=True, exist_ok=True)

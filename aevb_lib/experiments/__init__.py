@@ -5,31 +5,44 @@ its configuration, its history, its final measurements and where it came from. T
 these files. Nothing in them is typed by hand, and ``verify`` trains any of them again.
 """
 
-from aevb_lib.experiments.codes import measure_codes
-from aevb_lib.experiments.comparison import compare, load_compared, new_learner
+from aevb_lib.experiments.codes import MeasuredCodes, measure_codes
+from aevb_lib.experiments.comparison import Comparison, ComparisonRun, new_learner
+from aevb_lib.experiments.race import Race, VariantRun
 from aevb_lib.experiments.recording import record, run_study, verify
-from aevb_lib.experiments.studies import STUDIES, ComparisonRun, Result, Run, load_result
-from aevb_lib.experiments.tables import (
-    TABLES,
+from aevb_lib.experiments.results import Result, Run
+from aevb_lib.experiments.store import Store
+from aevb_lib.experiments.studies import STUDIES, load_result
+from aevb_lib.experiments.study import Study, VerificationError
+from aevb_lib.experiments.summaries import (
     group_results,
-    latent_dimension_table,
     mean_and_interval,
     mean_and_spread,
     metric_at,
     recorded_band,
+)
+from aevb_lib.experiments.trained import (
+    TrainedModels,
+    TrainedRun,
+    latent_dimension_table,
     regimes_table,
 )
 
 __all__ = [
     "STUDIES",
-    "TABLES",
+    "Comparison",
     "ComparisonRun",
+    "MeasuredCodes",
+    "Race",
     "Result",
     "Run",
-    "compare",
+    "Store",
+    "Study",
+    "TrainedModels",
+    "TrainedRun",
+    "VariantRun",
+    "VerificationError",
     "group_results",
     "latent_dimension_table",
-    "load_compared",
     "load_result",
     "mean_and_interval",
     "mean_and_spread",

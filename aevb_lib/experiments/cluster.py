@@ -12,22 +12,26 @@ from typing import Any
 import joblib
 from joblib._dask import DaskDistributedBackend
 
-from aevb_lib.experiments.studies import studies_folder
+from aevb_lib.experiments.store import ASSETS, Store
 
 __all__ = ["cluster"]
 
-SECONDS_FOR_WORKERS = 60
+SECONDS_FOR_WORKERS = 60.0
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[None]:
+def cluster(
+    address: str, store: Store = ASSETS, *, seconds_for_workers: float = SECONDS_FOR_WORKERS
+) -> Iterator[None]:
     """Send what joblib does inside the ``with`` to the workers of a Dask scheduler.
 
     Workers record the runs themselves, so all of them see the folder of the studies under the path
     it has here: they share a file system with this machine, or are on it.
 
     Args:
-        address: Of the scheduler, such as ``tcp://10.0.0.1:8786``.
+        address: Address of the scheduler, such as ``tcp://10.0.0.1:8786``.
+        store: Where the runs are recorded.
+        seconds_for_workers: How long to wait for the first worker.
 
     Raises:
         ImportError: If Dask is not installed.
@@ -37,15 +41,15 @@ def cluster(address: str) -> Iterator[None]:
 
     Example:
         >>> with cluster("tcp://10.0.0.1:8786"):  # doctest: +SKIP
-        ...     results = list(run_study("regimes"))
+        ...     results = list(run_study(STUDIES["regimes"]))
     """
     try:
         from dask.distributed import Client
     except ImportError as error:
         raise ImportError("a cluster needs Dask: pip install 'aevb-lib[cluster]'") from error
     with Client(address) as client:
-        client.wait_for_workers(1, timeout=SECONDS_FOR_WORKERS)
-        _check_workers(client)
+        client.wait_for_workers(1, timeout=seconds_for_workers)
+        _check_workers(client, store)
         with joblib.parallel_config(backend=_Backend(client=client)):
             yield
 
@@ -70,17 +74,17 @@ class _Backend(DaskDistributedBackend):  # type: ignore[misc]  # joblib has no t
         return super().retrieve_result_callback(out)
 
 
-def _check_workers(client: Any) -> None:
+def _check_workers(client: Any, store: Store) -> None:
     if crowded := [worker for worker, threads in client.nthreads().items() if threads > 1]:
         # Seeds and torch's threads belong to a process: two runs in one would disturb each other.
         raise ValueError(
             f"a worker must have one thread, but there are more in {', '.join(crowded)}: "
             "start workers with `dask worker ADDRESS --nworkers N --nthreads 1`"
         )
-    folder = studies_folder()
+    folder = store.studies
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as probe:
-        answers = client.run(_sees, Path(probe.name).name)
+        answers = client.run(_sees, store, Path(probe.name).name)
     if elsewhere := [worker for worker, sees in answers.items() if not sees]:
         raise ValueError(
             f"workers record into {folder}, which cannot be seen from {', '.join(elsewhere)}: "
@@ -88,5 +92,5 @@ def _check_workers(client: Any) -> None:
         )
 
 
-def _sees(name: str) -> bool:
-    return (studies_folder() / name).exists()
+def _sees(store: Store, name: str) -> bool:
+    return (store.studies / name).exists()  # on a worker: its own package's folder by default

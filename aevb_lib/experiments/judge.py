@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from aevb_lib.data import ImageSet, load_mnist
-from aevb_lib.experiments.provenance import provenance, write_atomically
-from aevb_lib.experiments.studies import studies_folder
-from aevb_lib.pretrained import load_judge, save_judge
+from aevb_lib.data import ImageSet
+from aevb_lib.experiments.provenance import provenance
+from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.randomness import seed_everything
 from aevb_lib.sample_quality import Judge
 
@@ -26,17 +24,20 @@ SEED = 0
 MAX_SHIFT = 2  # pixels, in each direction
 
 
-def train_judge(train: ImageSet, *, epochs: int = EPOCHS, seed: int = SEED) -> Judge:
+def train_judge(
+    train: ImageSet, *, epochs: int = EPOCHS, batch_size: int = BATCH_SIZE, seed: int = SEED
+) -> Judge:
     """Return a judge trained on randomly shifted digits, in evaluation mode.
 
     Args:
         train: Labeled training images.
-        epochs: Passes over them.
-        seed: Of weights, order and shifts.
+        epochs: Number of passes over them.
+        batch_size: Number of images per step.
+        seed: Decides weights, order and shifts.
     """
     generator = seed_everything(seed)
     judge = Judge().to(train.images.device).train()
-    batches = train.batches(BATCH_SIZE, generator=generator)
+    batches = train.batches(batch_size, generator=generator)
     optimizer = torch.optim.Adam(judge.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, total_steps=epochs * len(batches)
@@ -59,31 +60,31 @@ def accuracy(judge: Judge, data: ImageSet) -> float:
     return float((judge.probabilities(data.images).argmax(-1) == data.labels).double().mean())
 
 
-def record_judge(folder: Path | None = None) -> dict[str, Any]:
+def record_judge(store: Store = ASSETS, *, epochs: int = EPOCHS) -> dict[str, Any]:
     """Train the judge, write its weights, and write down how well the written weights do.
 
     Args:
-        folder: Where to write; the package's own assets by default.
+        store: Where to write.
+        epochs: Number of passes over the training images.
 
     Returns:
         The record, with configuration, accuracy on training and test images, and provenance.
     """
-    train, test = load_mnist()
+    train, test = store.images()
     started = time.perf_counter()
-    judge = train_judge(train)
+    judge = train_judge(train, epochs=epochs)
     seconds = time.perf_counter() - started
-    weights = studies_folder(folder).parent / "weights" if folder is None else folder / "weights"
-    save_judge(judge, folder=weights)
-    judge = load_judge(folder=weights)  # what ships is what is measured
+    store.save_judge(judge)
+    judge = store.load_judge().to(store.device)  # what ships is what is measured
     record = {
-        "epochs": EPOCHS,
+        "epochs": epochs,
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "max_shift": MAX_SHIFT,
         "seed": SEED,
         "train_accuracy": accuracy(judge, train),
         "test_accuracy": accuracy(judge, test),
-        "provenance": provenance(seconds, "cpu"),
+        "provenance": provenance(seconds, store.device),
     }
-    write_atomically(studies_folder(folder) / "judge.json", json.dumps(record, indent=1) + "\n")
+    store.write_judge(json.dumps(record, indent=1) + "\n")
     return record

@@ -17,72 +17,98 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader
 
 from aevb_lib.architectures import mnist_vae
 from aevb_lib.archives import default_root
-from aevb_lib.data import load_mnist
+from aevb_lib.data import ImageSet
 from aevb_lib.evaluation import mean_elbo
 from aevb_lib.experiments.provenance import provenance
-from aevb_lib.experiments.studies import Result, SpeedRun
+from aevb_lib.experiments.results import SEEDS, Result, Run
+from aevb_lib.experiments.store import ASSETS, Store
+from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.history import History, Record
 from aevb_lib.inference import AEVB
 from aevb_lib.models import VAE
 from aevb_lib.randomness import seed_everything
 
-__all__ = ["has_fast_bfloat16", "train_by_the_clock"]
+__all__ = ["TIME_TO_BOUND", "SpeedRun", "TimeToBound", "has_fast_bfloat16"]
 
 # Share of the steps in which the one-cycle learning rate rises.
 RISING = 0.1
 
+# Batches of an epoch, and what is done with each.
+_Loop = tuple[Iterable[Any], Callable[[Any], object]]
+
 
 @dataclass(frozen=True)
-class _Recipe:
-    """Batches of an epoch, and what is done with each."""
+class SpeedRun(Run):
+    """One training of a VAE by the clock.
 
-    batches: Iterable[Any]
-    step: Callable[[Any], object]
-
-
-def train_by_the_clock(
-    run: SpeedRun, folder: Path | None = None, *, epochs: int | None = None, device: str = "cpu"
-) -> Result:
-    """Train by one recipe, and say after every epoch how long it took and what was reached.
-
-    Args:
-        run: The run.
-        folder: Not used: no weights are kept.
-        epochs: Number of epochs after which to stop; all by default.
-        device: Device of the training; the clock is right for ``"cpu"`` only.
-
-    Returns:
-        A result whose history has a row per epoch with ``elbo`` on the test images, and ``seconds``
-        in CPU seconds; ``final`` says whether products were in bfloat16.
+    Attributes:
+        recipe: ``"tutorial"``, ``"report"`` or ``"one-cycle"``.
+        learning_rate: Step size of Adam; of ``"one-cycle"`` its peak.
     """
-    started = time.perf_counter()
-    test = load_mnist(regime=run.regime)[1].to(device)
-    model, recipe = _prepare(run, device)
-    history, seconds, steps = History(), 0.0, 0
-    for epoch in range(1, (epochs or run.epochs) + 1):
-        start = time.process_time()
-        for batch in recipe.batches:
-            recipe.step(batch)
-            steps += 1
-        seconds += time.process_time() - start
-        record = Record(
-            steps, float(epoch), 60_000 * epoch, seconds, {"elbo": mean_elbo(model, test)}
-        )
-        history.records.append(record)
-    final = {"bfloat16": run.recipe == "one-cycle" and has_fast_bfloat16()}
-    return Result(run, history, final, provenance(time.perf_counter() - started, device))
+
+    learning_rate: float = 1e-3
+    recipe: str = "report"
+
+    @property
+    def name(self) -> str:
+        """File name of the result, without ending: ``one-cycle-d020-seed0``."""
+        return f"{self.recipe}-d{self.latent_dim:03d}-seed{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeToBound(Study[SpeedRun]):
+    """The study of how soon a bound is reached.
+
+    The history of a result has one row per epoch: ``elbo`` on the test images, and ``seconds`` in
+    CPU seconds. Its ``final`` says whether products were in bfloat16. No weights are kept.
+    """
+
+    def do(self, run: SpeedRun, store: Store) -> Result[SpeedRun]:
+        """Train by one recipe, and write down after every epoch how long it took and what for."""
+        started = time.perf_counter()
+        history = self._train(run, run.epochs, store)
+        final = {"bfloat16": run.recipe == "one-cycle" and has_fast_bfloat16()}
+        seconds = time.perf_counter() - started
+        return Result(run, history, final, provenance(seconds, store.device))
+
+    def redo(self, result: Result[SpeedRun], store: Store = ASSETS, *, epochs: int = 1) -> float:
+        """Train the first epochs again; return the largest difference of the bound."""
+        if not 1 <= epochs <= len(result.history):
+            raise VerificationError(
+                f"cannot verify {epochs} epochs: {len(result.history)} are recorded"
+            )
+        bounds = self._train(result.run, epochs, store)["elbo"]
+        recorded = result.history["elbo"][:epochs]
+        return max(abs(a - b) for a, b in zip(bounds, recorded, strict=True))
+
+    def _train(self, run: SpeedRun, epochs: int, store: Store) -> History:
+        train, test = store.images(run.regime)
+        generator = seed_everything(run.seed)
+        model = mnist_vae(run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
+        model.to(store.device)
+        batches, step = _RECIPES[run.recipe](run, model, train, generator)
+        history, seconds, steps, examples = History(), 0.0, 0, 0
+        for epoch in range(1, epochs + 1):
+            start = time.process_time()
+            for batch in batches:
+                step(batch)
+                steps += 1
+            seconds += time.process_time() - start
+            examples += len(train)
+            reached = {"elbo": mean_elbo(model, test)}
+            history.records.append(Record(steps, float(epoch), examples, seconds, reached))
+        return history
 
 
 def has_fast_bfloat16() -> bool:
@@ -96,47 +122,41 @@ def has_fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-def _prepare(run: SpeedRun, device: str) -> tuple[VAE, _Recipe]:
-    generator = seed_everything(run.seed)
-    model = mnist_vae(run.latent_dim, hidden_dim=run.hidden_dim, generator=generator).to(device)
-    if run.recipe == "tutorial":
-        return model, _tutorial(run, model, generator)
-    train = load_mnist(regime=run.regime)[0].to(device)
+def _report(run: SpeedRun, model: VAE, train: ImageSet, generator: torch.Generator) -> _Loop:
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
+    return train.batches(run.batch_size, generator=generator), AEVB(model, optimizer).step
+
+
+def _one_cycle(run: SpeedRun, model: VAE, train: ImageSet, generator: torch.Generator) -> _Loop:
     batches = train.batches(run.batch_size, generator=generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
     learner = AEVB(model, optimizer)
-    if run.recipe == "report":
-        return model, _Recipe(batches, learner.step)
-    schedule = OneCycleLR(
+    scheduler = OneCycleLR(
         optimizer,
         run.learning_rate,
         total_steps=run.epochs * len(batches),
         pct_start=RISING,
         anneal_strategy="linear",
     )
+    enabled = has_fast_bfloat16()
 
     def step(batch: Any) -> None:
-        products: AbstractContextManager[Any] = nullcontext()
-        if has_fast_bfloat16():
-            products = torch.autocast("cpu", torch.bfloat16)
-        with products:
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             learner.step(batch)
-        schedule.step()
+        scheduler.step()
 
-    return model, _Recipe(batches, step)
+    return batches, step
 
 
-def _tutorial(run: SpeedRun, model: VAE, generator: torch.Generator) -> _Recipe:
+def _tutorial(run: SpeedRun, model: VAE, train: ImageSet, generator: torch.Generator) -> _Loop:
     from torchvision import datasets, transforms
 
     data = datasets.MNIST(default_root(), transform=transforms.ToTensor())
-    loader = torch.utils.data.DataLoader(
-        data, batch_size=run.batch_size, shuffle=True, generator=generator
-    )
+    loader = DataLoader(data, batch_size=run.batch_size, shuffle=True, generator=generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate)
     encode, decode = model.get_submodule("encoder.mlp"), model.get_submodule("decoder.mlp")
 
-    def step(batch: tuple[Tensor, Tensor]) -> float:
+    def step(batch: tuple[Tensor, Tensor]) -> None:
         x = batch[0].view(-1, 784)
         mu, logvar = encode(x).chunk(2, dim=-1)
         z = mu + torch.randn_like(mu) * (0.5 * logvar).exp()
@@ -147,6 +167,30 @@ def _tutorial(run: SpeedRun, model: VAE, generator: torch.Generator) -> _Recipe:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.item()
+        loss.item()
 
-    return _Recipe(loader, step)
+    return loader, step
+
+
+_RECIPES = {"tutorial": _tutorial, "report": _report, "one-cycle": _one_cycle}
+
+TIME_TO_BOUND = TimeToBound(
+    name="time-to-bound",
+    runs=tuple(
+        SpeedRun(
+            "time-to-bound",
+            "vae",
+            20,
+            seed,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            recipe=recipe,
+        )
+        for seed in SEEDS
+        for recipe, learning_rate, epochs in (
+            ("one-cycle", 4e-3, 16),
+            ("report", 1e-3, 40),
+            ("tutorial", 1e-3, 40),
+        )
+    ),
+)

@@ -62,7 +62,7 @@ def _digits() -> dict[str, Any]:
 def _map() -> dict[str, Any]:
     """Both decoders of two-dimensional codes, and where test images lie on their planes."""
     _, test = _mnist()
-    shown = test.take(ON_MAP)
+    shown = test[:ON_MAP]
     content: dict[str, Any] = {"labels": shown.labels.tolist()}
     for kind in ("vae", "autoencoder"):
         model = load_pretrained(kind, 2)
@@ -78,7 +78,7 @@ def _model(kind: str, latent_dim: int) -> dict[str, Any]:
     train, test = _mnist()
     model = load_pretrained(kind, latent_dim)
     with torch.no_grad():
-        codes = model.encode(train.take(CODE_SETTINGS["labeled"]).images)
+        codes = model.encode(train.images[: CODE_SETTINGS["labeled"]])
     content = {
         "model": _safetensors(model),
         "center": _float32(codes.mean(0)),
@@ -94,7 +94,7 @@ def _mixture() -> dict[str, Any]:
     train, _ = _mnist()
     model = load_pretrained("autoencoder", 20)
     with torch.no_grad():
-        codes = model.encode(train.take(CODE_SETTINGS["labeled"]).images)
+        codes = model.encode(train.images[: CODE_SETTINGS["labeled"]])
     mixture = fit_mixture(codes, CODE_SETTINGS["components"])
     normals: Any = mixture.component_distribution
     return {

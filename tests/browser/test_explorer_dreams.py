@@ -59,7 +59,7 @@ def agree(found: list[dict[str, Any]]) -> None:
 
 
 def seen_codes(kind: str) -> torch.Tensor:
-    images = aevb.load_mnist()[0].take(CODE_SETTINGS["labeled"]).images
+    images = aevb.load_mnist()[0].images[: CODE_SETTINGS["labeled"]]
     with torch.no_grad():
         return load_pretrained(kind, 20).encode(images)
 

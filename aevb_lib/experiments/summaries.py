@@ -1,25 +1,22 @@
-"""Recorded results over seeds: grouped, as bands, as tables; no number is typed by hand."""
+"""Recorded results over seeds: grouped, between rows, as bands, as text with their spread."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import mean, stdev
 
 import numpy as np
 
-from aevb_lib.experiments.studies import Result
+from aevb_lib.experiments.results import Result
 
 __all__ = [
-    "TABLES",
     "group_results",
-    "latent_dimension_table",
     "mean_and_interval",
     "mean_and_spread",
     "metric_at",
     "recorded_band",
-    "regimes_table",
 ]
 
 
@@ -155,86 +152,3 @@ def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
     reach = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
     low, high = (f"{center + sign * reach:z.{digits}f}" for sign in (-1, 1))
     return f"{center:z.{digits}f} [{low}, {high}]".replace("-", "−")
-
-
-def latent_dimension_table(results: Sequence[Result]) -> str:
-    """Return the study ``latent-dimension`` as a Markdown table: test images, after the last epoch.
-
-    Args:
-        results: What :func:`aevb_lib.experiments.load_result` returned.
-
-    Returns:
-        One row per latent dimension with the VAE's bound, its two parts and active units, and the
-        autoencoder's reconstruction; mean ± standard deviation over the n seeds for which both are
-        recorded, nats per image.
-
-    Example:
-        >>> from aevb_lib.experiments import load_result
-        >>> table = latent_dimension_table(load_result("latent-dimension"))
-        >>> table.splitlines()[0].split(" | ")[1]
-        'VAE: ELBO'
-    """
-    rows = [
-        "| D | VAE: ELBO | VAE: reconstruction | VAE: KL | active units | "
-        "autoencoder: reconstruction | n |",
-        "|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for latent_dim in sorted({result.run.latent_dim for result in results}):
-        last = {
-            kind: {
-                result.run.seed: result.history.last.metrics
-                for result in results
-                if (result.run.model, result.run.latent_dim) == (kind, latent_dim)
-            }
-            for kind in ("vae", "autoencoder")
-        }
-        seeds = sorted(last["vae"].keys() & last["autoencoder"].keys())
-        if not seeds:
-            continue
-        vae, autoencoder = ([last[kind][seed] for seed in seeds] for kind in last)
-        cells = [
-            mean_and_spread([m[name] for m in vae]) for name in ("elbo", "log_likelihood", "kl")
-        ]
-        cells.append(mean_and_spread([m["active_units"] for m in vae]))
-        cells.append(mean_and_spread([m["log_likelihood"] for m in autoencoder]))
-        rows.append(f"| {latent_dim} | {' | '.join(cells)} | {len(seeds)} |")
-    return "\n".join(rows)
-
-
-def regimes_table(results: Sequence[Result]) -> str:
-    """Return the study ``regimes`` as a Markdown table: one column per regime, never mixed.
-
-    Args:
-        results: What :func:`aevb_lib.experiments.load_result` returned.
-
-    Returns:
-        One row per quantity of the trained models, on test images unless it says otherwise; mean ±
-        standard deviation over the seeds of that regime, nats per image.
-
-    Example:
-        >>> from aevb_lib.experiments import load_result
-        >>> print(regimes_table(load_result("regimes")).splitlines()[0])
-        | VAE, D = 20 | static | dynamic |
-    """
-    rows: dict[str, Callable[[Result], float]] = {
-        "ELBO": lambda result: result.history.last.metrics["elbo"],
-        "log p(x), importance sampled": lambda result: result.final["importance_log_likelihood"],
-        "reconstruction": lambda result: result.history.last.metrics["log_likelihood"],
-        "KL": lambda result: result.history.last.metrics["kl"],
-        "active units": lambda result: result.history.last.metrics["active_units"],
-        "ELBO on 10,000 training images": lambda result: result.history.last.metrics["seen_elbo"],
-    }
-    regimes = list(dict.fromkeys(result.run.regime for result in results))
-    (latent_dim,) = {result.run.latent_dim for result in results}
-    columns = [[r for r in results if r.run.regime == regime] for regime in regimes]
-    lines = [f"| VAE, D = {latent_dim} | {' | '.join(regimes)} |", "|:--" + "|--:" * len(regimes)]
-    lines[1] += "|"
-    for name, pick in rows.items():
-        cells = [mean_and_spread([pick(result) for result in column]) for column in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines.append(f"| training seeds | {' | '.join(str(len(column)) for column in columns)} |")
-    return "\n".join(lines)
-
-
-# Studies that the pages of the book quote as a table.
-TABLES = {"latent-dimension": latent_dimension_table, "regimes": regimes_table}
