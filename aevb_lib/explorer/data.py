@@ -1,4 +1,16 @@
-"""What explorers know: shipped weights, test digits, and what was measured on their codes."""
+"""Data of the explorers: shipped weights, test digits, and what was measured on their codes.
+
+What travels to ``scripts/loading.js`` is one script per piece of data, ``provide(NAME, {key: value,
+…})``, where a value is
+
+* JSON: labels, indices: as it is;
+* ``{float32: base64}``: little-endian float32, in C order;
+* ``{uint8: base64}``: bytes from 0 to 255, in C order, of pixels from 0 to 1;
+* ``{safetensors: base64}``: float16, torch's names, the shipped weights bit for bit.
+
+Shapes: images ``[100, 784]``, codes ``[N, D]``, center, spread and kl ``[D]``; of the mixture
+weights ``[K]``, means ``[K, D]``, scale_tril ``[K, D, D]``.
+"""
 
 from __future__ import annotations
 

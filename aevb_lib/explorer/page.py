@@ -13,7 +13,7 @@ from aevb_lib.plotting import DIGIT_COLORS
 
 __all__ = ["EXPLORERS", "Embedded", "embed", "page", "write_site_files"]
 
-# Shared parts first; each file after them defines explorers.
+# What explorers share; each has a file of its own after them.
 SCRIPTS = ("numbers", "drawing", "controls", "loading")
 
 
@@ -130,11 +130,18 @@ def write_site_files(folder: Path) -> None:
 
 
 def script() -> str:
-    """Return the one classic script: all files under ``scripts`` in one scope of their own."""
-    parts = [f"scripts/{name}.js" for name in (*SCRIPTS, *(n.replace("-", "_") for n in EXPLORERS))]
-    body = "\n".join(_read(part) for part in parts)
-    colors = json.dumps(DIGIT_COLORS)
-    return f'(() => {{\n"use strict";\nconst DIGIT_COLORS = {colors};\n{body}}})();\n'
+    """Return the one classic script: what is shared, and each explorer in a scope of its own.
+
+    Of what is shared an explorer's file sees ``define`` and ``kit``, and says what it takes of it.
+    """
+    shared = "\n".join(_read(f"scripts/{name}.js") for name in SCRIPTS)
+    files = [f"scripts/{name.replace('-', '_')}.js" for name in EXPLORERS]
+    explorers = "\n".join(f"{{\n{_read(file)}}}" for file in files)
+    return (
+        f'(() => {{\n"use strict";\nconst {{ define, kit }} = (() => {{\n'
+        f"const DIGIT_COLORS = {json.dumps(DIGIT_COLORS)};\n{shared}"
+        f"return {{ define, kit }};\n}})();\n{explorers}\n}})();\n"
+    )
 
 
 def _read(name: str) -> str:

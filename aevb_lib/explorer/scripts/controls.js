@@ -3,6 +3,35 @@
 const button = (label, onClick, attributes = {}) =>
   el("button", { type: "button", class: "x-button", click: onClick, ...attributes }, label);
 
+/* A button that starts something and says "Stop" while it runs. begin() starts it and returns what ends it, or nothing if it
+   is done at once. -> {element, stop, isRunning} */
+function player(label, begin) {
+  let end = null;
+  const element = button(label, () => (end ? stop() : start()), { "aria-pressed": "false" });
+  const mark = () => {
+    element.textContent = end ? "Stop" : label;
+    element.setAttribute("aria-pressed", String(Boolean(end)));
+  };
+  function start() {
+    end = begin() || null;
+    mark();
+  }
+  function stop() {
+    if (!end) return;
+    const finish = end;
+    end = null;
+    finish();
+    mark();
+  }
+  return {
+    element,
+    stop,
+    get isRunning() {
+      return Boolean(end);
+    },
+  };
+}
+
 /* A labeled slider with its value beside it. -> {element, input, value (get and set)} */
 function slider({ label, min, max, step = 0.01, value = 0, format = (v) => show(v), onInput = () => {} }) {
   const input = el("input", { type: "range", min, max, step });
@@ -45,7 +74,6 @@ function choice(legend, options, value, onChange) {
    onMove(point). -> {element, point (get and set), paint} */
 function pad({ label, range, point, draw, onMove, color: name = "accent" }) {
   let [x, y] = point;
-  const clamp = (value, [low, high]) => Math.min(Math.max(value, low), high);
   const { element, paint } = canvas(
     (context, width, height, own) => {
       const toScreen = ([u, v]) => [
@@ -112,11 +140,8 @@ function digitPicker(digits, onPick, { label = "A test digit", start = 3, startR
     return { pixels: digits.images.subarray(at * PIXELS, (at + 1) * PIXELS), label: digits.labels[at], index: digits.indices[at] };
   };
   const cells = Array.from({ length: 10 }, (_, k) => {
-    const image = picture(`test digit ${k}`);
+    const image = silentPicture();
     const cell = el("button", { type: "button", class: "x-cell", "aria-label": `Test digit ${k}`, click: () => pick(k) }, image.element);
-    image.element.removeAttribute("role");
-    image.element.removeAttribute("aria-label");
-    image.element.setAttribute("aria-hidden", "true");
     return { cell, image };
   });
   const paint = () =>

@@ -28,6 +28,15 @@ function scheduler(draw) {
   };
 }
 
+/* Call step(now) in every frame. -> a function that ends it */
+function everyFrame(step) {
+  let frame = requestAnimationFrame(function next(now) {
+    frame = requestAnimationFrame(next);
+    step(now);
+  });
+  return () => cancelAnimationFrame(frame);
+}
+
 // Whether the reader has asked for less motion.
 const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -116,3 +125,15 @@ function picture(label, attributes = {}) {
     },
   };
 }
+
+/* A picture that is not spoken of by itself: what it stands in has a name. */
+function silentPicture() {
+  const image = picture("");
+  image.element.removeAttribute("role");
+  image.element.removeAttribute("aria-label");
+  image.element.setAttribute("aria-hidden", "true");
+  return image;
+}
+
+// The font of the page, for text on a canvas.
+const fontOf = (element, size = 15, style = "") => `${style} ${size}px ${getComputedStyle(element).fontFamily}`.trim();

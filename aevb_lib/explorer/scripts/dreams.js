@@ -1,4 +1,6 @@
 /* Three walls of generated digits: the VAE from its prior, the autoencoder from the same codes, and from where its own codes are. */
+const { button, drawMixture, el, randomness, silentPicture, slices, slider } = kit;
+
 define("dreams", ({ "vae-d020": vae, "autoencoder-d020": autoencoder, "mixture-d020": mixture }, root) => {
   const DIGITS = 24; // on a wall
   const NEAR = 0.4; // scale of the noise that makes neighbors, in the spread of the model's codes
@@ -15,10 +17,7 @@ define("dreams", ({ "vae-d020": vae, "autoencoder-d020": autoencoder, "mixture-d
     let pressed = null;
     const shown = []; // the codes of the pictures
     const cells = Array.from({ length: DIGITS }, (_, i) => {
-      const image = picture("");
-      image.element.removeAttribute("role"); // its button has a name
-      image.element.removeAttribute("aria-label");
-      image.element.setAttribute("aria-hidden", "true");
+      const image = silentPicture(); // its button has a name
       const cell = el("button", {
         type: "button",
         class: "x-cell",

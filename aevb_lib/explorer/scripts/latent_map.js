@@ -1,4 +1,6 @@
 /* Two planes of two-dimensional codes, one point on each, and the digit that its decoder makes there. */
+const { SIDE, choice, color, digitColor, el, everyFrame, onTheme, pad, picture, player, show } = kit;
+
 define("latent-map", ({ map }, root) => {
   const labels = map.labels;
   root.explorer = {};
@@ -34,7 +36,6 @@ define("latent-map", ({ map }, root) => {
     const readout = el("p", { class: "x-readout", "aria-live": "polite" });
     let background = "codes";
     let mosaic = null;
-    let wandering = null;
 
     // What the decoder makes of a grid of points, as one picture: made when it is first asked for.
     function decodeGrid(size) {
@@ -91,7 +92,7 @@ define("latent-map", ({ map }, root) => {
         }
       },
       onMove(point, byReader) {
-        if (byReader) stop();
+        if (byReader) stroll.stop();
         digit.draw(model.decode(point));
         const { label } = nearest(codes, point);
         readout.textContent = `z = (${show(point[0])}, ${show(point[1])}); the nearest code is a ${label}’s`;
@@ -99,26 +100,20 @@ define("latent-map", ({ map }, root) => {
     });
 
     // A stroll over the middle of the plane, until the reader takes the point or stops it.
-    const stroll = button("Wander", () => (wandering ? stop() : go()), { "aria-pressed": "false" });
-    function go() {
+    const stroll = player("Wander", () => {
       const start = performance.now();
       const [middleX, middleY] = [0, 1].map((axis) => median(codes, axis));
       const reach = kind === "vae" ? 1.6 : 0.22 * (range.x[1] - range.x[0]);
-      const step = (now) => {
+      readout.setAttribute("aria-live", "off");
+      const end = everyFrame((now) => {
         const t = (now - start) / 1000;
         surface.point = [middleX + reach * Math.sin(0.53 * t), middleY + reach * Math.sin(0.71 * t + 1)];
-        wandering = requestAnimationFrame(step);
+      });
+      return () => {
+        end();
+        readout.setAttribute("aria-live", "polite");
       };
-      wandering = requestAnimationFrame(step);
-      stroll.setAttribute("aria-pressed", "true");
-      readout.setAttribute("aria-live", "off");
-    }
-    function stop() {
-      cancelAnimationFrame(wandering);
-      wandering = null;
-      stroll.setAttribute("aria-pressed", "false");
-      readout.setAttribute("aria-live", "polite");
-    }
+    });
 
     surface.point = first;
     root.explorer[kind] = { surface, digit };
@@ -129,7 +124,7 @@ define("latent-map", ({ map }, root) => {
     return el("section", { class: `x-panel x-${kind}`, "aria-label": title },
       el("h4", {}, title),
       el("div", { class: "x-plane" }, surface.element),
-      el("div", { class: "x-row" }, digit.element, el("div", { class: "x-stack" }, readout, el("div", { class: "x-row x-tools" }, shown, stroll))),
+      el("div", { class: "x-row" }, digit.element, el("div", { class: "x-stack" }, readout, el("div", { class: "x-row x-tools" }, shown, stroll.element))),
     );
   }
 

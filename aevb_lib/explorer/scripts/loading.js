@@ -1,7 +1,13 @@
 /* From <div class="aevb-explorer" data-explorer="NAME" data-needs="DATA …">fallback</div> to an explorer.
 
    When the div comes near the window, the data it needs is loaded, once per page, by classic scripts that call `provide` (fetch()
-   does not work from disk); then what was `define`d under its name takes the place of the fallback. */
+   does not work from disk); then what was `define`d under its name takes the place of the fallback.
+
+   What travels from data.py: provide(NAME, {key: value, …}), where a value is
+     * JSON: labels, indices: as it is;
+     * {float32: base64}: little-endian float32, in C order  -> Float32Array, flat;
+     * {uint8: base64}: bytes 0 to 255, in C order            -> Float32Array of byte / 255, flat;
+     * {safetensors: base64}: float16, torch's names          -> Model. */
 
 const HOME = document.currentScript && document.currentScript.src;
 
@@ -63,6 +69,13 @@ else watch();
 
 /* define("NAME", (data, root) => element or elements): what builds an explorer out of the data it needs. */
 const define = (name, build) => (definitions[name] = build);
+
+// All that the files of explorers see of these: each says at its head what it uses.
+const kit = {
+  PIXELS, SIDE, announcer, average, button, canvas, choice, clamp, color, digitColor, digitPicker, drawMixture, el, everyFrame,
+  fontOf, klPerDimension, load, logLikelihood, minus, onTheme, pad, picture, player, prefersCalm, randomness, rgb, scheduler, show,
+  sigmoid, silentPicture, sketch, slices, slider, sum,
+};
 
 // For the data scripts, and for tests and benchmarks that compare these numbers with Python's.
 window.aevbExplorer = {

@@ -1,4 +1,6 @@
 /* One digit's code under the same noise in two models: how much of the digit is left depends on the unit of the noise. */
+const { PIXELS, announcer, average, button, choice, digitPicker, el, picture, randomness, scheduler, show, slider } = kit;
+
 define("noise", (data, root) => {
   const DRAWS = 9; // one large, the others in a strip
   const FULL = { noise: 6.5, error: 0.3 }; // of the bars
@@ -12,7 +14,6 @@ define("noise", (data, root) => {
   const draw = () => (noise = Array.from({ length: DRAWS }, () => random.normals(20)));
 
   const squaredError = (image) => image.reduce((sum, value, i) => sum + (value - x[i]) ** 2, 0) / PIXELS;
-  const average = (numbers) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 
   /* A bar and its number. */
   function meter(name, full, digits, attributes = {}) {

@@ -40,7 +40,9 @@ function readSafetensors(base64) {
 const readFloats = (base64) => new Float32Array(bytesOf(base64).buffer);
 
 const sigmoid = (value) => 1 / (1 + Math.exp(-value));
-const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+const clamp = (value, [low, high]) => Math.min(Math.max(value, low), high);
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const average = (values) => sum(values) / values.length;
 
 // One linear layer: out[i] = bias[i] + sum_j weight[i, j] input[j].
 function linear(weight, bias, input) {

@@ -1,4 +1,6 @@
 /* The straight line between two test digits, in the codes of both models and, beside them, in pixels: the cross-fade. */
+const { button, clamp, digitPicker, el, everyFrame, picture, player, prefersCalm, randomness, scheduler, silentPicture, slices, slider } = kit;
+
 define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, root) => {
   const IMAGES = 9; // on a strip, as in the chapter's figure
   const SECONDS = 4; // from one end to the other
@@ -8,12 +10,8 @@ define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, ro
 
   /* One way from a digit to another: what its ends are, and what is seen at a point of the line between them. */
   function way(kind, title, encode, decode) {
-    const [large, strip] = [picture(title, { class: "x-picture x-large" }), Array.from({ length: IMAGES }, () => picture(title))];
-    for (const { element } of strip) {
-      element.removeAttribute("role"); // the strip as a whole is the picture
-      element.removeAttribute("aria-label");
-      element.setAttribute("aria-hidden", "true");
-    }
+    const large = picture(title, { class: "x-picture x-large" });
+    const strip = Array.from({ length: IMAGES }, silentPicture); // as a whole it is a picture
     const film = el("div", { class: `x-frames x-${kind}`, role: "img" }, strip.map(({ element }) => element));
     let ends = [];
     return {
@@ -57,12 +55,12 @@ define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, ro
     value: 0.5,
     format: percent,
     onInput() {
-      stop();
+      film.stop();
       paint();
     },
   });
   const moveTo = (t) => {
-    dial.value = Math.min(Math.max(t, 0), 1);
+    dial.value = clamp(t, [0, 1]);
     paint();
   };
 
@@ -73,41 +71,28 @@ define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, ro
       return (box.left + box.right) / 2;
     });
     const t = (event.clientX - first) / (last - first);
-    stop();
+    film.stop();
     moveTo(event.type === "pointerdown" ? Math.round(t * (IMAGES - 1)) / (IMAGES - 1) : t);
   };
-  for (const film of strips.querySelectorAll(".x-frames")) {
-    film.addEventListener("pointerdown", (event) => {
+  for (const frames of strips.querySelectorAll(".x-frames")) {
+    frames.addEventListener("pointerdown", (event) => {
       event.preventDefault();
-      film.setPointerCapture(event.pointerId);
+      frames.setPointerCapture(event.pointerId);
       follow(event);
     });
-    film.addEventListener("pointermove", (event) => event.buttons && follow(event));
+    frames.addEventListener("pointermove", (event) => event.buttons && follow(event));
   }
 
   // To and fro until the reader stops it or takes the dial. Who wants less motion gets image after image, one for each press.
-  let playing = null;
-  const player = prefersCalm() ? button("Next image", step) : button("Play", () => (playing ? stop() : play()), { "aria-pressed": "false" });
-  function step() {
-    const next = Math.floor(dial.value * (IMAGES - 1) + 1.001);
-    moveTo((next % IMAGES) / (IMAGES - 1));
-  }
-  function play() {
+  const film = player("Play", () => {
     const phase = Math.acos(1 - 2 * dial.value);
     const start = performance.now();
-    const frame = (now) => {
-      moveTo((1 - Math.cos(phase + (Math.PI * Math.max(now - start, 0)) / 1000 / SECONDS)) / 2);
-      playing = requestAnimationFrame(frame);
-    };
-    playing = requestAnimationFrame(frame);
-    player.setAttribute("aria-pressed", "true");
-  }
-  function stop() {
-    if (!playing) return;
-    cancelAnimationFrame(playing);
-    playing = null;
-    player.setAttribute("aria-pressed", "false");
-  }
+    return everyFrame((now) => moveTo((1 - Math.cos(phase + (Math.PI * Math.max(now - start, 0)) / 1000 / SECONDS)) / 2));
+  });
+  const next = button("Next image", () => {
+    const image = Math.floor(dial.value * (IMAGES - 1) + 1.001);
+    moveTo((image % IMAGES) / (IMAGES - 1));
+  });
 
   // From a 2 to a 3 that are far apart in pixels and near in shape; after that, what the reader picks or chance does.
   const rounds = digits.labels.length / 10;
@@ -149,7 +134,7 @@ define("path", ({ digits, "vae-d020": vae, "autoencoder-d020": autoencoder }, ro
   return [
     el("div", { class: "x-panels" }, ways.map(({ panel }) => panel)),
     el("div", { class: "x-film" }, dial.element, strips),
-    el("div", { class: "x-row" }, player, chance, readout),
+    el("div", { class: "x-row" }, prefersCalm() ? next : film.element, chance, readout),
     el("div", { class: "x-ends" }, end("From", from), end("To", to)),
     el("p", { class: "x-legend" }, "On a line between codes, parts of one shape bend into the other and parts fade; the cross-fade of pixels shows both digits at once. One pair is an anecdote: press “Random pair”."),
   ];
