@@ -1,4 +1,4 @@
-"""What a training run leaves behind: rows of numbers, as JSON if need be.
+"""The history of a training run: rows of numbers, as JSON if need be.
 
 This module needs the standard library only, so a recorded history can be read, drawn and compared
 on a machine that has no torch.

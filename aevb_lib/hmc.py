@@ -98,7 +98,7 @@ def step(
     :math:`(z', m')` with probability :math:`\min(1, e^{H(z, m) - H(z', m')})`.
 
     Args:
-        state: From :func:`init` or the step before.
+        state: State from :func:`init` or the step before.
         log_density: The density that the state was initialized with.
         step_size: :math:`\epsilon`, for all chains or one each, shape ``[...]``.
         num_leapfrog: Number of leapfrog steps per move; each costs one gradient.

@@ -31,7 +31,7 @@ def prior_grid(
 
     Args:
         size: Number of codes along each axis.
-        latent_dim: D; dimensions that the grid does not vary are zero.
+        latent_dim: Dimension D of the code; dimensions that the grid does not vary are zero.
         dims: The two dimensions it varies: the first grows to the right, the second upwards.
         coverage: Share of the prior's mass that each axis spans.
 
@@ -121,7 +121,7 @@ def random_codes(num: int, latent_dim: int) -> Float[Tensor, "num D"]:
 
     Args:
         num: Number of codes.
-        latent_dim: D.
+        latent_dim: Dimension D of the code.
 
     Returns:
         Codes, shape ``[num, D]``.

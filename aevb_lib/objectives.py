@@ -1,4 +1,4 @@
-"""What is maximized: pure functions with one value per image.
+"""Objectives, which are maximized: pure functions with one value per image.
 
 They never call ``backward``, never average over the batch and never change a sign: that is the
 business of the algorithm that uses them.

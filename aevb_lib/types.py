@@ -56,7 +56,7 @@ class Batches(Protocol):
 
 @runtime_checkable
 class Codec(Protocol):
-    """What figures, widgets and the noise study need of a model: images to codes and back."""
+    """A map from images to codes and back: all that figures, widgets and the noise study need."""
 
     def encode(self, x: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch D"]:
         """Return one point code per image."""

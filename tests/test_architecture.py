@@ -154,6 +154,17 @@ def test_top_level_names_have_an_example(name):
         assert ">>>" in thing.__doc__
 
 
+# A description of an argument names a thing: "Seed of the chains.", not "Of the chains.".
+NO_NOUN = {"as", "at", "by", "for", "from", "how", "in", "of", "on", "to", "what", "where", "with"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_descriptions_begin_with_what_a_thing_is(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    described = re.findall(r"^ {8,12}(\w+): (\w+)", text, re.MULTILINE)
+    assert [name for name, word in described if word.lower() in NO_NOUN] == []
+
+
 def fresh(code):
     """Run code in a new interpreter and return the JSON that it prints."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}

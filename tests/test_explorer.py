@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from aevb_lib.explorer.page import script
 from aevb_lib.plotting import COLORS, DIGIT_COLORS
 from aevb_lib.pretrained import load_pretrained
 
+SCRIPTS = Path(str(files("aevb_lib"))) / "explorer" / "scripts"
 names = pytest.mark.parametrize("name", explorer.EXPLORERS)
 
 
@@ -59,6 +62,27 @@ def test_unknown_names_are_answered_with_those_there_are():
 @names
 def test_script_defines_every_explorer_once(name):
     assert script().count(f'define("{name}"') == 1
+
+
+@names
+def test_an_explorer_says_in_its_first_line_what_it_uses_of_the_kit(name):
+    """The browser tests would fail if it used more: its file sees nothing else."""
+    text = (SCRIPTS / f"{name.replace('-', '_')}.js").read_text("utf8")
+    (taken,) = re.findall(r"^const \{ ([^}]+) \} = kit;$", text, re.MULTILINE)
+    kit = re.findall(r"\bconst kit = \{([^}]+)\}", (SCRIPTS / "loading.js").read_text("utf8"))[0]
+    for each in taken.split(", "):
+        assert each in re.findall(r"\w+", kit)
+        assert len(re.findall(rf"\b{each}\b", text)) > 1, f"{each} is not used"
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.js")), ids=lambda path: path.stem)
+def test_no_function_is_too_long_to_be_read(path):
+    """From a line that opens a function at the margin to the line that closes it."""
+    lines = path.read_text("utf8").splitlines()
+    starts = [i for i, line in enumerate(lines) if re.match(r"(function|define\(|class) ?", line)]
+    for start in starts:
+        end = next(i for i, line in enumerate(lines) if i > start and line.startswith("}"))
+        assert end - start < 175, f"{path.name}:{start + 1} has {end - start} lines"
 
 
 def test_page_is_one_file_without_links():

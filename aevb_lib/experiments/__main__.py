@@ -29,9 +29,9 @@ def main(
     """Run the command line; see ``python -m aevb_lib.experiments --help``.
 
     Args:
-        arguments: What follows the name of the command; that of this process by default.
+        arguments: Words after the name of the command; those of this process by default.
         studies: Studies to choose from.
-        store: Where they are recorded.
+        store: Store in which they are recorded.
 
     Returns:
         The exit status: 1 if a record could not be verified.

@@ -30,8 +30,8 @@ def cluster(
 
     Args:
         address: Address of the scheduler, such as ``tcp://10.0.0.1:8786``.
-        store: Where the runs are recorded.
-        seconds_for_workers: How long to wait for the first worker.
+        store: Store in which the runs are recorded.
+        seconds_for_workers: Longest wait for the first worker, in seconds.
 
     Raises:
         ImportError: If Dask is not installed.

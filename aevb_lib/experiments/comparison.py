@@ -225,7 +225,7 @@ def new_learner(
     Args:
         run: Run of which the algorithm, the sizes and the seed are used.
         learning_rate: Step size of Adagrad.
-        device: Where to put the model.
+        device: Device of the model.
 
     Raises:
         ValueError: If there is no such algorithm.

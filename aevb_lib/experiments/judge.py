@@ -64,7 +64,7 @@ def record_judge(store: Store = ASSETS, *, epochs: int = EPOCHS) -> dict[str, An
     """Train the judge, write its weights, and write down how well the written weights do.
 
     Args:
-        store: Where to write.
+        store: Store to write to.
         epochs: Number of passes over the training images.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where a recorded number comes from."""
+"""The origin of a recorded number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def provenance(training_seconds: float, device: str) -> dict[str, Any]:
 
     Args:
         training_seconds: Wall-clock time of the training.
-        device: Where it was computed.
+        device: Device of the computation.
     """
     accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {

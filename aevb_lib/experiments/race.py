@@ -1,4 +1,4 @@
-"""What became of the paper's figure 3: the studies ``likelihood-race`` and ``mcem-variants``."""
+"""The paper's figure 3, run again: the studies ``likelihood-race`` and ``mcem-variants``."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def record(study: Study[R], run: R, store: Store = ASSETS) -> Result[R]:
     Args:
         study: The study.
         run: One of its runs.
-        store: Where to write, and the device.
+        store: Store to write to, and the device.
 
     Returns:
         The result. If it is there already, it is read instead.
@@ -77,7 +77,7 @@ def verify(
 
     Args:
         study: The study.
-        store: Where the records are, and the device; see
+        store: Store of the records, and the device; see
             :meth:`aevb_lib.experiments.Study.redo`.
         seeds: Seeds to verify.
         epochs: Number of epochs to train again.

@@ -1,4 +1,4 @@
-"""What is done, and what came of it: the configuration of a run, and its result as a JSON file."""
+"""Runs and results: a configuration, and what was measured, as a JSON file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Run:
     Attributes:
         study: Name of the study, a key of ``STUDIES``.
         model: ``"vae"`` or ``"autoencoder"``.
-        latent_dim: D.
+        latent_dim: Dimension D of the code.
         seed: Decides initial weights, shuffles and noise.
         regime: Data regime, see :func:`aevb_lib.data.load_mnist`.
         hidden_dim: Number of units in the one hidden layer of encoder and decoder.
@@ -61,12 +61,12 @@ R = TypeVar("R", bound=Run)
 
 @dataclass(frozen=True)
 class Result(Generic[R]):
-    """What a run left behind. Its study says what the numbers are.
+    """The result of a run. Its study says what the numbers are.
 
     Attributes:
         run: Its configuration.
-        history: What was measured while it trained.
-        final: What was measured once, at the end.
+        history: Measurements made while it trained.
+        final: Measurements made once, at the end.
         provenance: Versions, commit, hardware, date, seconds in all.
     """
 

@@ -16,18 +16,18 @@ machine hardly change. Evaluation is not counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import PIL.Image
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from aevb_lib.architectures import mnist_vae
-from aevb_lib.archives import default_root
 from aevb_lib.data import ImageSet
 from aevb_lib.evaluation import mean_elbo
 from aevb_lib.experiments.provenance import provenance
@@ -148,15 +148,31 @@ def _one_cycle(run: SpeedRun, model: VAE, train: ImageSet, generator: torch.Gene
     return batches, step
 
 
-def _tutorial(run: SpeedRun, model: VAE, train: ImageSet, generator: torch.Generator) -> _Loop:
-    from torchvision import datasets, transforms
+class _Pictures(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision hands them out: each from bytes to a picture, and to a tensor."""
 
-    data = datasets.MNIST(default_root(), transform=transforms.ToTensor())
-    loader = DataLoader(data, batch_size=run.batch_size, shuffle=True, generator=generator)
+    def __init__(self, data: ImageSet) -> None:
+        from torchvision.transforms import ToTensor
+
+        self.transform = ToTensor()
+        self.pixels = (255 * data.images).round().to(torch.uint8).unflatten(1, (28, 28)).numpy()
+        self.labels = data.labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(PIL.Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def _tutorial(run: SpeedRun, model: VAE, train: ImageSet, generator: torch.Generator) -> _Loop:
+    loader = DataLoader(
+        _Pictures(train), batch_size=run.batch_size, shuffle=True, generator=generator
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate)
     encode, decode = model.get_submodule("encoder.mlp"), model.get_submodule("decoder.mlp")
 
-    def step(batch: tuple[Tensor, Tensor]) -> None:
+    def step(batch: Sequence[Tensor]) -> None:
         x = batch[0].view(-1, 784)
         mu, logvar = encode(x).chunk(2, dim=-1)
         z = mu + torch.randn_like(mu) * (0.5 * logvar).exp()

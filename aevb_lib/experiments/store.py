@@ -1,4 +1,4 @@
-"""Where records and weights are, and the one place that writes them."""
+"""Paths of records and weights, and the one place that writes them."""
 
 from __future__ import annotations
 

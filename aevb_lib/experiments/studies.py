@@ -35,7 +35,7 @@ def load_result(study: str, store: Store = ASSETS) -> list[Result[Any]]:
 
     Args:
         study: Name of the study.
-        store: Where the records are; those that ship with the package by default.
+        store: Store of the records; those that ship with the package by default.
 
     Returns:
         The results of all runs that have been recorded.

@@ -25,7 +25,7 @@ class Study(ABC, Generic[R]):
 
     Attributes:
         name: Name of the study, and of the folder of its records.
-        runs: What to do, in the order in which it is done. All are of one class.
+        runs: Runs in the order in which they are done, all of one class.
         unit: Unit of what :meth:`redo` returns.
         tolerance: Largest difference from a record that is no fault, in that unit.
         ships_in: Folder below ``assets/weights`` in which the weights of the first seed ship with
@@ -54,8 +54,8 @@ class Study(ABC, Generic[R]):
 
         Args:
             result: The record.
-            store: Where weights are, and the device. Another kind of device draws other noise, so
-                a difference of a nat is natural there; on the same kind it is rounding.
+            store: Store of the weights, and the device. Another kind of device draws other noise,
+                so a difference of a nat is natural there; on the same kind it is rounding.
             epochs: Number of epochs to train again, if the study trains.
 
         Returns:
@@ -78,7 +78,7 @@ class Study(ABC, Generic[R]):
 
         Args:
             run: The run.
-            store: Where its weights are.
+            store: Store of its weights.
 
         Raises:
             FileNotFoundError: If its weights are not here.

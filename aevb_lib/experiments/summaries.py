@@ -24,7 +24,7 @@ def group_results(results: Iterable[Result]) -> dict[tuple[str, int], list[Resul
     """Return recorded results by model and latent dimension; in each list, one per seed.
 
     Args:
-        results: What :func:`aevb_lib.experiments.load_result` returned.
+        results: Results from :func:`aevb_lib.experiments.load_result`.
 
     Example:
         >>> from aevb_lib.experiments import load_result

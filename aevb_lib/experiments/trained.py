@@ -150,7 +150,7 @@ def latent_dimension_table(results: Sequence[Result]) -> str:
     """Return the study ``latent-dimension`` as a Markdown table: test images, after the last epoch.
 
     Args:
-        results: What :func:`aevb_lib.experiments.load_result` returned.
+        results: Results from :func:`aevb_lib.experiments.load_result`.
 
     Returns:
         One row per latent dimension with the VAE's bound, its two parts and active units, and the
@@ -194,7 +194,7 @@ def regimes_table(results: Sequence[Result]) -> str:
     """Return the study ``regimes`` as a Markdown table: one column per regime, never mixed.
 
     Args:
-        results: What :func:`aevb_lib.experiments.load_result` returned.
+        results: Results from :func:`aevb_lib.experiments.load_result`.
 
     Returns:
         One row per quantity of the trained models, on test images unless it says otherwise; mean ±

@@ -120,7 +120,8 @@ def write_site_files(folder: Path) -> None:
     """Write what all pages of a site share: ``explorer.js``, ``explorer.css`` and ``data/*.js``.
 
     Args:
-        folder: Where to; pages load ``explorer.js`` from there and it finds the data beside itself.
+        folder: Folder to write to; pages load ``explorer.js`` from there, and it finds the data
+            beside itself.
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "explorer.js").write_text(script(), encoding="utf8")

@@ -30,7 +30,7 @@ class MonteCarloEM:
         num_leapfrog: Leapfrog steps of a move.
         num_updates: Updates of the weights per batch.
         target_acceptance: The step size, one for all chains, is tuned towards this.
-        step_size: With which to begin.
+        step_size: Step size of the first move.
 
     Raises:
         ValueError: If there is no data or no update.

@@ -1,4 +1,4 @@
-"""What all widgets are made of: controls, and pictures that follow them."""
+"""The board that all widgets are: controls, and pictures that follow them."""
 
 from __future__ import annotations
 

@@ -232,3 +232,18 @@ def test_latent_map_answers_mouse_and_keyboard(playground: Visit) -> None:
         with torch.no_grad():
             expected = load_pretrained(kind, 2).decode(torch.tensor([dragged["point"]])[0])
         assert np.abs(np.array(dragged["pixels"]) - expected.numpy()).max() < 2e-6
+
+
+def test_wandering_says_how_to_stop_it(playground: Visit) -> None:
+    playground.wake()
+    page = playground.page
+    panel = page.locator("[data-explorer=latent-map] .x-vae")
+    at = """() => document.querySelector("[data-explorer=latent-map]").explorer.vae.surface.point"""
+    start = page.evaluate(at)
+    panel.get_by_role("button", name="Wander").click()
+    page.wait_for_function(f"start => ({at})()[0] !== start[0]", arg=start)
+    panel.get_by_role("button", name="Stop").click()
+    panel.get_by_role("button", name="Wander").wait_for()
+    stopped = page.evaluate(at)
+    page.wait_for_timeout(100)
+    assert page.evaluate(at) == stopped

@@ -7,10 +7,10 @@ const button = (label, onClick, attributes = {}) =>
    is done at once. -> {element, stop, isRunning} */
 function player(label, begin) {
   let end = null;
-  const element = button(label, () => (end ? stop() : start()), { "aria-pressed": "false" });
+  const element = button(label, () => (end ? stop() : start()));
   const mark = () => {
     element.textContent = end ? "Stop" : label;
-    element.setAttribute("aria-pressed", String(Boolean(end)));
+    element.toggleAttribute("data-running", Boolean(end));
   };
   function start() {
     end = begin() || null;
