@@ -110,7 +110,16 @@ class ImageSet:
         return self._with(self.images[:n], self.labels[:n])
 
     def to(self, device: torch.device | str) -> ImageSet:
-        """Return the same images on ``device``; minibatches are then made there."""
+        """Return the same images on ``device``; minibatches are then made there.
+
+        Raises:
+            RuntimeError: If this machine has no such device.
+        """
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError(
+                "torch finds no CUDA GPU here: use "
+                'device = "cuda" if torch.cuda.is_available() else "cpu"'
+            )
         return self._with(self.images.to(device), self.labels.to(device))
 
     def _with(self, images: Tensor, labels: Tensor) -> ImageSet:

@@ -58,6 +58,19 @@ class DiagonalNormal(Independent):
         """Draw what :meth:`rsample` draws, without a gradient."""
         return self.rsample(sample_shape)
 
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-density of values, summed over the last axis, in nats.
+
+        Args:
+            value: Codes or images, shape ``[..., D]``.
+
+        Raises:
+            ValueError: If the last axis has another length, which would be spread over it.
+        """
+        _check_event(self, value)
+        log_prob: Tensor = self.base_dist.log_prob(value).sum(-1)
+        return log_prob
+
 
 class StandardNormal(DiagonalNormal):
     """The standard normal distribution, known by its type, made by :func:`standard_normal`."""
@@ -77,7 +90,11 @@ class BernoulliPixels(Independent):
 
         Args:
             value: Pixels, shape ``[..., P]``.
+
+        Raises:
+            ValueError: If the last axis has another length, which would be spread over it.
         """
+        _check_event(self, value)
         logits = self.base_dist.logits
         # Two sums, not one of a difference, whose gradient would take a pass to change its sign.
         log_prob: Tensor = (value * logits).sum(-1) - softplus(logits).sum(-1)
@@ -196,3 +213,12 @@ def log_mean_exp(values: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor,
         tensor(-1000.)
     """
     return torch.logsumexp(values, dim) - math.log(values.shape[dim])
+
+
+def _check_event(distribution: Independent, value: Tensor) -> None:
+    if value.shape[-1:] != distribution.event_shape:
+        raise ValueError(
+            f"the distribution is over {list(distribution.event_shape)} numbers, but the values "
+            f"have shape {list(value.shape)}: images and codes are flat, and as long as decoder and "
+            "encoder make them"
+        )

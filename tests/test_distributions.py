@@ -153,3 +153,14 @@ def test_log_mean_exp_takes_any_axis_and_impossible_samples():
     torch.testing.assert_close(log_mean_exp(v, 1), v.exp().mean(1).log())
     impossible = torch.tensor([0.0, -math.inf])
     assert log_mean_exp(impossible).item() == pytest.approx(-math.log(2))
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [aevb.bernoulli(torch.zeros(4, 1)), aevb.diagonal_normal(torch.zeros(4, 1), torch.ones(4, 1))],
+    ids=["bernoulli", "diagonal_normal"],
+)
+def test_one_pixel_is_not_spread_over_an_image(distribution):
+    """Broadcast, a decoder of one pixel would give images of 784 a positive bound."""
+    with pytest.raises(ValueError, match=r"over \[1\] numbers.*shape \[4, 784\]"):
+        distribution.log_prob(torch.rand(4, 784))

@@ -1,5 +1,7 @@
 """What goes wrong first when the library meets somebody's own modules, and what it then says."""
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -170,3 +172,21 @@ def test_tensors_with_gradients_and_of_any_precision_are_drawn():
     figure = plotting.lines(heights.bfloat16(), {"a": heights}, xlabel="x", ylabel="y")
     assert figure.axes[0].lines[0].get_ydata().tolist() == [1.0, 1.0]
     plotting.image_grid(X.bfloat16())
+
+
+def test_nats_per_pixel_are_refused():
+    def per_pixel(model, x, num_samples=1):
+        bound = aevb.sgvb_b(model, x, num_samples)
+        return aevb.Bound(*(part[:, None].expand(-1, 16) for part in bound))
+
+    model = aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+    learner = aevb.AEVB(model, torch.optim.Adam(model.parameters()))
+    learner.estimator = inspect.unwrap(per_pixel)
+    with pytest.raises((ValueError, TypeError), match=r"one value per image|violates type hint"):
+        learner.step(aevb.Batch(X, torch.zeros(len(X)).long(), torch.arange(len(X))))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_no_gpu_is_said():
+    with pytest.raises(RuntimeError, match=r"no CUDA GPU here.*is_available"):
+        DATA.to("cuda")

@@ -66,10 +66,11 @@ class AEVB:
 
         Raises:
             TypeError: If the estimator returns anything but a :class:`aevb_lib.objectives.Bound`.
+            ValueError: If that does not hold one value per image.
         """
         bound = self.estimator(self.model, batch.images, num_samples=self.num_samples)
         if self.estimator is not self._checked:
-            self._check(bound)
+            self._check(bound, len(batch.images))
         mean = bound.bound.mean()
         self.optimizer.zero_grad()
         (-mean).backward()
@@ -81,10 +82,15 @@ class AEVB:
             "kl": bound.kl.detach().mean(),
         }
 
-    def _check(self, bound: object) -> None:
+    def _check(self, bound: object, num_images: int) -> None:
         if not isinstance(bound, Bound):
             raise TypeError(
                 "an estimator returns aevb_lib.Bound(bound, log_likelihood, kl), one value per "
                 f"image in each, but this one returned a {type(bound).__name__}"
+            )
+        if shapes := [list(part.shape) for part in bound if part.shape != (num_images,)]:
+            raise ValueError(
+                f"an estimator returns one value per image, shape [{num_images}], but this one "
+                f"returned {shapes[0]}: sum over pixels, average over samples"
             )
         self._checked = self.estimator
