@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aevb_lib.archives import default_root, unpack
+from aevb_lib.checks import check_tensors
 from aevb_lib.types import Batch, Batches
 
 __all__ = ["REGIMES", "ImageSet", "binarize", "load_mnist"]
@@ -218,6 +219,7 @@ def binarize(
         >>> binarize(torch.tensor([[0.0, 1.0]]))
         tensor([[0., 1.]])
     """
+    check_tensors(images=images)
     uniform = torch.rand(
         images.shape, dtype=images.dtype, device=images.device, generator=generator
     )

@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, register_kl
 from torch.nn.functional import softplus
 
+from aevb_lib.checks import check_tensors
+
 __all__ = [
     "BernoulliPixels",
     "DiagonalNormal",
@@ -216,9 +218,10 @@ def log_mean_exp(values: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor,
 
 
 def _check_event(distribution: Independent, value: Tensor) -> None:
+    check_tensors(value=value)
     if value.shape[-1:] != distribution.event_shape:
         raise ValueError(
             f"the distribution is over {list(distribution.event_shape)} numbers, but the values "
-            f"have shape {list(value.shape)}: images and codes are flat, and as long as decoder and "
-            "encoder make them"
+            f"have shape {list(value.shape)}: images and codes are flat, and as long as decoder "
+            "and encoder make them"
         )

@@ -15,10 +15,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Independent
 
+from aevb_lib.checks import check_place
 from aevb_lib.data import ImageSet
 from aevb_lib.distributions import kl_divergence
 from aevb_lib.models import VAE, Autoencoder
-from aevb_lib.modes import check_place, evaluation_mode
+from aevb_lib.modes import evaluation_mode
 from aevb_lib.objectives import Bound, point_log_likelihood, sgvb_b
 from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Batches, Codec

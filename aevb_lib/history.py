@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aevb_lib.files import replacing
+
 __all__ = ["History", "Record"]
 
 COUNTERS = ("step", "epoch", "examples", "seconds")
@@ -134,8 +136,9 @@ class History:
             raise ValueError(f"not a history written by History.to_json: {error}") from error
 
     def save(self, path: str | Path) -> None:
-        """Write the history to a JSON file."""
-        Path(path).expanduser().write_text(self.to_json(), encoding="utf-8")
+        """Write the history to a JSON file, whole or not at all."""
+        with replacing(Path(path).expanduser()) as temporary:
+            temporary.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> History:

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from aevb_lib.checks import check_tensors
+
 __all__ = [
     "add_noise",
     "fit_mixture",
@@ -74,12 +76,19 @@ def interpolate(
         Codes, shape ``[steps, ..., D]``.
 
     Raises:
-        ValueError: If there are fewer than two steps.
+        TypeError: If an end is no tensor.
+        ValueError: If there are fewer than two steps, or the ends differ in shape or type.
 
     Example:
         >>> interpolate(torch.zeros(1), torch.ones(1), 3).flatten().tolist()
         [0.0, 0.5, 1.0]
     """
+    check_tensors(start=start, end=end)
+    if (start.shape, start.dtype) != (end.shape, end.dtype) or not start.is_floating_point():
+        raise ValueError(
+            "a path leads from one code to another of the same shape and floating-point type, got "
+            f"{list(start.shape)} of {start.dtype} and {list(end.shape)} of {end.dtype}"
+        )
     if steps < 2:
         raise ValueError(f"a path needs at least its two ends, got steps={steps}")
     weights = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)
@@ -109,6 +118,7 @@ def add_noise(
         >>> add_noise(torch.ones(2, 3), 0.0).tolist()
         [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
+    check_tensors(codes=codes)
     noise = torch.randn(codes.shape, generator=generator, dtype=codes.dtype, device="cpu")
     return codes + scale * noise.to(codes.device)
 
@@ -151,7 +161,8 @@ def fit_mixture(
         A distribution over codes, event shape ``[D]``, on the CPU.
 
     Raises:
-        ValueError: If there are fewer codes than components.
+        TypeError: If the codes are no tensor.
+        ValueError: If there are fewer codes than components, or the codes are no rows.
 
     Example:
         >>> codes = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
@@ -160,6 +171,9 @@ def fit_mixture(
     """
     from sklearn.mixture import GaussianMixture  # heavy, and seldom needed
 
+    check_tensors(codes=codes)
+    if codes.ndim != 2:
+        raise ValueError(f"codes must have shape [N, D], not {list(codes.shape)}")
     points = codes.detach().cpu().double()
     # What is added to each variance so that none is zero must be small beside all of them.
     spread = [float(v) for v in points.var(0, correction=0) if v > 0]
@@ -209,6 +223,7 @@ def neighbor_accuracy(
     """
     from sklearn.neighbors import KNeighborsClassifier  # heavy, and seldom needed
 
+    check_tensors(codes=codes)
     if not 1 <= neighbors <= len(codes):
         raise ValueError(
             f"{neighbors} of {len(codes)} codes cannot vote: "
@@ -251,6 +266,7 @@ def linear_accuracy(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    check_tensors(labels=labels)
     if len(labels.unique()) < 2:
         raise ValueError(
             "a classifier needs labels of at least two classes: give codes of more images, and see "
@@ -263,6 +279,7 @@ def linear_accuracy(
 def _accuracy(
     classifier: Any, codes: Tensor, labels: Tensor, test_codes: Tensor, test_labels: Tensor
 ) -> float:
+    check_tensors(codes=codes, labels=labels, test_codes=test_codes, test_labels=test_labels)
     for name, points, classes in (("", codes, labels), ("test_", test_codes, test_labels)):
         if not len(points) == len(classes) > 0:
             raise ValueError(

@@ -74,7 +74,12 @@ class LatentVariableModel(nn.Module):
 
         These are draws, so Bernoulli pixels come out black or white. For the smooth mean images
         that papers like to print, use ``model.decode(model.prior().sample((n,)))``.
+
+        Raises:
+            ValueError: If there is no image to draw.
         """
+        if n < 1:
+            raise ValueError(f"n is the number of images and must be at least 1, got {n}")
         return self.likelihood(self.prior().sample((n,))).sample()
 
     def decode(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch P"]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import Tensor
-
-__all__ = ["check_place", "evaluation_mode"]
+__all__ = ["evaluation_mode"]
 
 
 @contextmanager
@@ -37,32 +35,3 @@ def evaluation_mode(model: object) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def check_place(model: object, images: Tensor) -> None:
-    """Refuse images that are not where a model is, or not of its precision.
-
-    Args:
-        model: A module; anything without parameters takes all images.
-        images: Images that it is to be called with.
-
-    Raises:
-        ValueError: If device or type differ; the message says how to move them.
-
-    Example:
-        >>> import torch
-        >>> check_place(torch.nn.Linear(2, 1), torch.zeros(3, 2))
-    """
-    parameter = next(iter(getattr(model, "parameters", tuple)()), None)
-    if parameter is None:
-        return
-    if parameter.device != images.device:
-        raise ValueError(
-            f"the model is on {parameter.device} and the images on {images.device}: move one to "
-            f'the other, as images.to("{parameter.device}") or model.to("{images.device}")'
-        )
-    if parameter.dtype != images.dtype:
-        raise ValueError(
-            f"the model computes in {parameter.dtype} and the images are {images.dtype}: use "
-            f"model.to({images.dtype})"
-        )

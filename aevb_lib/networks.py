@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from aevb_lib.checks import check_tensors
 from aevb_lib.distributions import bernoulli, diagonal_normal
 
 __all__ = ["MLP", "BernoulliMLP", "GaussianMLP"]
@@ -66,12 +67,21 @@ class MLP(nn.Module):
         """Apply the layers to the last axis.
 
         Raises:
-            ValueError: If the last axis is not ``in_dim`` long.
+            TypeError: If the inputs are no tensor.
+            ValueError: If the last axis is not ``in_dim`` long, or the inputs are not of the type
+                of the weights.
         """
+        check_tensors(inputs=inputs)
         if inputs.shape[-1:] != (self.in_dim,):
             raise ValueError(
                 f"expected a last axis of {self.in_dim}, got shape {tuple(inputs.shape)}; "
                 "images are flat here: use images.flatten(-2) on [..., 28, 28]"
+            )
+        expected = self.layers[0].weight.dtype
+        if inputs.dtype != expected and not torch.is_autocast_enabled(inputs.device.type):
+            raise ValueError(
+                f"the network computes in {expected} and the inputs are {inputs.dtype}: use "
+                f"inputs.to({expected})"
             )
         outputs: Tensor = self.layers(inputs)
         # Under autocast they are shorter, but sums of log-probabilities need the digits.

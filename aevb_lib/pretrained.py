@@ -6,7 +6,6 @@ less than a hundredth of a nat. Loading them runs no code from the file.
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, TypeVar, overload
@@ -14,6 +13,7 @@ from typing import Literal, TypeVar, overload
 from torch import Tensor, nn
 
 from aevb_lib.architectures import ARCHITECTURES
+from aevb_lib.files import replacing
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.sample_quality import Judge
 
@@ -118,6 +118,9 @@ def save_weights(model: nn.Module, kind: str, latent_dim: int, *, folder: str | 
     Returns:
         The file written. It appears all at once or not at all.
 
+    Raises:
+        OSError: If it cannot be written; an older file stays as it was.
+
     Example:
         >>> import tempfile, aevb_lib as aevb
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -161,17 +164,16 @@ def _load(model: M, path: Path) -> M:
 
 
 def _save(model: nn.Module, path: Path) -> Path:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
     weights = {name: _stored(value) for name, value in model.state_dict().items()}
-    try:
-        save_file(weights, temporary)
+    with replacing(path) as temporary:
+        try:
+            save_file(weights, temporary)
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from error
         temporary.chmod(0o644)  # safetensors writes files that only their owner can read
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

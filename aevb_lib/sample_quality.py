@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from aevb_lib.checks import check_tensors
+
 __all__ = [
     "FeatureCloud",
     "Judge",
@@ -111,9 +113,9 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
         >>> print(f"{frechet_distance(x, x + 2.0):.3f}")  # 2 apart in each of 3 dimensions
         12.000
     """
+    _check_widths(real, generated)
     if min(len(real), len(generated)) < 2:
         raise ValueError("need at least two images on each side to fit a covariance")
-    _check_widths(real, generated)
     if not (real.isfinite().all() and generated.isfinite().all()):
         raise ValueError("features must be finite numbers: look for nan in the images")
     real, generated = real.double(), generated.double()
@@ -201,6 +203,8 @@ def precision_recall(
         (0.5, 0.6)
     """
     _check_widths(real, generated)
+    common = torch.promote_types(torch.promote_types(real.dtype, generated.dtype), torch.float32)
+    real, generated = real.to(common), generated.to(common)
     clouds = [FeatureCloud(features, neighbors=neighbors) for features in (real, generated)]
     return _share(clouds[0].covers(generated)), _share(clouds[1].covers(real))
 
@@ -218,6 +222,7 @@ def confidence(probabilities: Float[Tensor, "N K"]) -> float:
         >>> confidence(torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
         0.625
     """
+    check_tensors(probabilities=probabilities)
     if len(probabilities) == 0:
         raise ValueError("need the probabilities of at least one image")
     return float(probabilities.max(-1).values.double().mean())
@@ -240,7 +245,8 @@ def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
         >>> class_balance(torch.arange(10)), class_balance(torch.zeros(10, dtype=torch.int64))
         (1.0, 0.0)
     """
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
+    check_tensors(labels=labels)
+    if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"need labels from 0 to {num_classes - 1}, at least one")
     shares = torch.bincount(labels, minlength=num_classes).double() / len(labels)
     entropy = torch.special.entr(shares).sum()
@@ -309,7 +315,8 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
 
 
 def _check_widths(real: Tensor, generated: Tensor) -> None:
-    if real.shape[1:] != generated.shape[1:]:
+    check_tensors(real=real, generated=generated)
+    if real.ndim != 2 or real.shape[1:] != generated.shape[1:]:
         raise ValueError(
             f"both sides need the same features, got shapes {list(real.shape)} and "
             f"{list(generated.shape)}"

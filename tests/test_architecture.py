@@ -36,6 +36,7 @@ ONLY = {
 }
 EVERYWHERE = {"jaxtyping"}
 THIRD_PARTY = {
+    "files": set(),
     "history": set(),
     "hmc": {"torch"},
     "latents": {"torch", "sklearn"},
@@ -109,7 +110,8 @@ def test_heavy_libraries_stay_in_their_place(module):
     third_party = names - set(sys.stdlib_module_names) - {"aevb_lib"}
     own = part_of(module)
     if own in THIRD_PARTY:
-        assert third_party <= THIRD_PARTY[own] | (EVERYWHERE if own != "history" else set())
+        everywhere = EVERYWHERE if THIRD_PARTY[own] else set()
+        assert third_party <= THIRD_PARTY[own] | everywhere
     assert "matplotlib" not in third_party or own == "plotting"
     assert "ipywidgets" not in third_party or own == "widgets"
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from aevb_lib.modes import check_place, evaluation_mode
+from aevb_lib.checks import check_place
+from aevb_lib.modes import evaluation_mode
 from aevb_lib.randomness import own_randomness
 
 __all__ = ["piece_size", "quietly", "sample_sizes"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,10 +12,11 @@ from torch import nn
 from aevb_lib.archives import default_root
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.experiments.results import R, Result, Run
+from aevb_lib.files import replacing
 from aevb_lib.pretrained import load_judge, load_weights, save_judge, save_weights
 from aevb_lib.sample_quality import Judge
 
-__all__ = ["ASSETS", "Store", "write_atomically"]
+__all__ = ["ASSETS", "Store"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class Store:
 
     def write(self, result: Result) -> None:
         """Write the record of a run."""
-        write_atomically(self.result_path(result.run), result.to_json())
+        with replacing(self.result_path(result.run)) as temporary:
+            temporary.write_text(result.to_json(), encoding="utf-8")
 
     def save_weights(self, model: nn.Module, run: Run, *, ships_in: str | None) -> None:
         """Write the weights that a run ended with; see :meth:`weights_folder`."""
@@ -125,22 +126,12 @@ class Store:
 
     def write_judge(self, text: str) -> None:
         """Write the judge's record."""
-        write_atomically(self.judge_path, text)
+        with replacing(self.judge_path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 #: The package's own assets.
 ASSETS = Store()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _assets() -> Path:
