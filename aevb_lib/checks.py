@@ -17,6 +17,7 @@ def check_tensors(**values: object) -> None:
         TypeError: If one of them is no tensor.
 
     Example:
+        >>> import torch
         >>> check_tensors(x=torch.zeros(2))
         >>> check_tensors(x=[0.0, 0.0])
         Traceback (most recent call last):
@@ -42,6 +43,7 @@ def check_place(model: object, images: Tensor) -> None:
         ValueError: If device or type differ; the message says how to move them.
 
     Example:
+        >>> import torch
         >>> check_place(torch.nn.Linear(2, 1), torch.zeros(3, 2))
     """
     check_tensors(images=images)

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aevb_lib.files import replacing
-
 __all__ = ["History", "Record"]
 
 COUNTERS = ("step", "epoch", "examples", "seconds")
@@ -137,6 +135,8 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write the history to a JSON file, whole or not at all."""
+        from aevb_lib.files import replacing  # here: histories are read without the package
+
         with replacing(Path(path).expanduser()) as temporary:
             temporary.write_text(self.to_json(), encoding="utf-8")
 

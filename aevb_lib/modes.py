@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["evaluation_mode"]
+__all__ = ["evaluation_mode", "modes_of", "restore_modes"]
 
 
 @contextmanager
@@ -27,11 +28,25 @@ def evaluation_mode(model: object) -> Iterator[None]:
         >>> [module.training for module in model]
         [False, True]
     """
-    modes = [(module, module.training) for module in getattr(model, "modules", tuple)()]
+    modes = modes_of(model)
     try:
         for module, _ in modes:
             module.training = False
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        restore_modes(modes)
+
+
+def modes_of(model: object) -> list[tuple[Any, bool]]:
+    """Return all modules of a model, each with whether it is in training mode.
+
+    Args:
+        model: A module; anything else has none.
+    """
+    return [(module, module.training) for module in getattr(model, "modules", tuple)()]
+
+
+def restore_modes(modes: list[tuple[Any, bool]]) -> None:
+    """Put modules back into the modes that :func:`modes_of` found."""
+    for module, is_training in modes:
+        module.training = is_training

@@ -97,8 +97,8 @@ def noise_curve(
         features = judge.features(images)
         probabilities = judge.head(features).softmax(-1)
         correct = probabilities.argmax(-1) == data.labels
-        curve.accuracy.append(float(correct.double().mean()))
-        curve.precision.append(float(cloud.covers(features).double().mean()))
+        curve.accuracy.append(float(correct.cpu().double().mean()))
+        curve.precision.append(float(cloud.covers(features).cpu().double().mean()))
         curve.confidence.append(confidence(probabilities))
-        curve.squared_error.append(float((images - data.images).square().double().mean()))
+        curve.squared_error.append(float((images - data.images).square().cpu().double().mean()))
     return curve

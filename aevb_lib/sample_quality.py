@@ -118,7 +118,7 @@ def frechet_distance(real: Float[Tensor, "N F"], generated: Float[Tensor, "M F"]
         raise ValueError("need at least two images on each side to fit a covariance")
     if not (real.isfinite().all() and generated.isfinite().all()):
         raise ValueError("features must be finite numbers: look for nan in the images")
-    real, generated = real.double(), generated.double()
+    real, generated = real.cpu().double(), generated.cpu().double()
     # torch.cov makes a number, not a matrix, of a single feature.
     covariance_r, covariance_g = (torch.atleast_2d(torch.cov(x.T)) for x in (real, generated))
     values, vectors = torch.linalg.eigh(covariance_r)
@@ -206,17 +206,12 @@ def precision_recall(
     common = torch.promote_types(torch.promote_types(real.dtype, generated.dtype), torch.float32)
     real, generated = real.to(common), generated.to(common)
     clouds = [FeatureCloud(features, neighbors=neighbors) for features in (real, generated)]
-    return _share(clouds[0].covers(generated)), _share(clouds[1].covers(real))
+    precision, recall = clouds[0].covers(generated), clouds[1].covers(real)
+    return float(precision.cpu().double().mean()), float(recall.cpu().double().mean())
 
 
 def confidence(probabilities: Float[Tensor, "N K"]) -> float:
     """Return the average probability of the likeliest class; 1 if the judge is always sure.
-
-    Args:
-        probabilities: Class probabilities of each image.
-
-    Raises:
-        ValueError: If there is no image.
 
     Example:
         >>> confidence(torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
@@ -225,7 +220,7 @@ def confidence(probabilities: Float[Tensor, "N K"]) -> float:
     check_tensors(probabilities=probabilities)
     if len(probabilities) == 0:
         raise ValueError("need the probabilities of at least one image")
-    return float(probabilities.max(-1).values.double().mean())
+    return float(probabilities.max(-1).values.cpu().double().mean())
 
 
 def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
@@ -248,7 +243,7 @@ def class_balance(labels: Int[Tensor, " N"], num_classes: int = 10) -> float:
     check_tensors(labels=labels)
     if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"need labels from 0 to {num_classes - 1}, at least one")
-    shares = torch.bincount(labels, minlength=num_classes).double() / len(labels)
+    shares = torch.bincount(labels, minlength=num_classes).cpu().double() / len(labels)
     entropy = torch.special.entr(shares).sum()
     return round(float(entropy / torch.tensor(num_classes).double().log()), 12)
 
@@ -321,7 +316,3 @@ def _check_widths(real: Tensor, generated: Tensor) -> None:
             f"both sides need the same features, got shapes {list(real.shape)} and "
             f"{list(generated.shape)}"
         )
-
-
-def _share(truth: Tensor) -> float:
-    return float(truth.double().mean())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from aevb_lib.history import History, Record
-from aevb_lib.modes import evaluation_mode
+from aevb_lib.modes import evaluation_mode, modes_of, restore_modes
 from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Algorithm, Batch, Batches, Scheduler
 
@@ -83,7 +83,7 @@ def fit(
         ([2, 4, 6], ['train_elbo', 'train_log_likelihood', 'train_kl'])
     """
     is_due, total = _plan(algorithm, batches, epochs, record_every, record_at)
-    history, meter = History(), _Meter()
+    history, meter, modes = History(), _Meter(), modes_of(algorithm.model)
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
     bar = tqdm(total=total, unit="step", leave=False, **hidden)
@@ -107,6 +107,7 @@ def fit(
             meter.resume()
     except KeyboardInterrupt:
         history.interrupted = True
+        restore_modes(modes)  # it may have come while an evaluation put them back
         warnings.warn(
             f"interrupted at step {meter.steps} of {total}; "
             f"the {len(history)} rows recorded so far are kept",
