@@ -256,6 +256,21 @@ def test_the_papers_estimator_fits_and_evaluates_on_different_draws():
     )
 
 
+def test_draws_and_refinement_leave_inference_mode_too():
+    model = with_wide_encoder(generative())
+    with torch.inference_mode():
+        x = small_images()
+        z = aevb.posterior_draws(model, x, 3).position
+        q = aevb.refine_posterior(model, x, model.posterior(x), num_steps=3)
+        above = aevb.reverse_ais_log_likelihood(model, x, z[0], num_temperatures=5)
+    x, z = small_images(), z.clone()
+    assert torch.equal(aevb.posterior_draws(model, x, 3).position, z)
+    again = aevb.refine_posterior(model, x, model.posterior(x), num_steps=3)
+    assert torch.equal(again.mean, q.mean)
+    once_more = aevb.reverse_ais_log_likelihood(model, x, z[0], num_temperatures=5)
+    assert torch.equal(once_more, above)
+
+
 def test_no_draws():
     with pytest.raises(ValueError, match="num_draws must be at least 1"):
         aevb.posterior_draws(generative(), small_images(), 0)

@@ -99,6 +99,32 @@ def test_quadrature_does_not_wait_for_the_slowest():
     torch.testing.assert_close(whole, apart, rtol=0, atol=1e-5)
 
 
+def test_a_prior_that_no_grid_covers_is_named():
+    class Heavy(aevb.LatentVariableModel):
+        def prior(self):
+            zeros = torch.zeros(2)
+            return torch.distributions.Independent(torch.distributions.Cauchy(zeros, zeros + 1), 1)
+
+    model = Heavy(generative(2).decoder)
+    with pytest.raises(ValueError, match=r"without mean and variance.*use ais_log_likelihood"):
+        aevb.quadrature_log_likelihood(model, small_images())
+
+
+def test_a_correlated_prior_is_obeyed():
+    covariance = torch.tensor([[1.0, 0.6], [0.6, 2.0]])
+    prior = torch.distributions.MultivariateNormal(torch.full((2,), 8.0), covariance)
+
+    class Correlated(aevb.LatentVariableModel):
+        def prior(self):
+            return prior
+
+    x = torch.tensor([[8.0, 8.0], [7.0, 9.0]])
+    model = Correlated(aevb.LinearGaussian(torch.eye(2), torch.zeros(2)))
+    truth = torch.distributions.MultivariateNormal(prior.mean, covariance + torch.eye(2))
+    value = aevb.quadrature_log_likelihood(model, x)
+    torch.testing.assert_close(value, truth.log_prob(x), rtol=0, atol=1e-3)
+
+
 def test_impossible_quadrature():
     with pytest.raises(ValueError, match="up to 3 latent dimensions, this model has 4"):
         aevb.quadrature_log_likelihood(generative(4), small_images())

@@ -28,7 +28,7 @@ AXIS_SIZES = (96, 48, 24)
 # Nats below an image's best cell at which a cell is dropped, before each halving. A wide cell's
 # center may lie far down the side of a narrow peak, so the margin is wide at first.
 MARGINS = (100.0, 50.0, 25.0, 14.0, 14.0, 14.0, 14.0, 14.0)
-# Cells that are looked at in all, a few hundred megabytes of them.
+# Cells at one width to which neighbors are still added: a few hundred megabytes.
 MAX_CELLS = 4_000_000
 
 
@@ -145,10 +145,10 @@ def quadrature_log_likelihood(
         One value per image in nats, shape ``[B]``.
 
     Raises:
-        ValueError: If the model has more dimensions, the tolerance is not positive, or there is no
-            image.
-        ArithmeticError: If a posterior is too narrow for the finest grid, or too far from the prior
-            for the widest.
+        ValueError: If the model has more dimensions or a prior without a variance, the tolerance is
+            not positive, or there is no image.
+        ArithmeticError: If a posterior is too narrow for the finest grid, takes too many cells, or
+            is too far from the prior for the widest grid.
 
     Example:
         >>> import aevb_lib as aevb
@@ -167,6 +167,12 @@ def quadrature_log_likelihood(
         )
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
+    prior = model.prior()
+    if not (prior.mean.isfinite().all() and prior.stddev.isfinite().all()):
+        raise ValueError(
+            f"a prior of type {type(prior).__name__} without mean and variance cannot be covered "
+            "by a grid: use ais_log_likelihood"
+        )
     with quietly(model, x) as x:
         size = piece_size(x, AXIS_SIZES[model.latent_dim - 1] ** model.latent_dim)
         return torch.cat([_integrals(model, images, tolerance) for images in x.split(size)])
@@ -185,10 +191,10 @@ def _integrals(model: LatentVariableModel, x: Tensor, tolerance: float) -> Tenso
         border = log_joint[:, is_border].logsumexp(1) - log_joint.logsumexp(1)
         held = border < math.log(BORDER * min(tolerance, 1.0))
         if held.any():
-            some = grid.x = grid.x[held]
-            owners = torch.arange(len(some), device=x.device).repeat_interleave(len(places))
-            cells = _Cells(owners, places.repeat(len(some), 1), log_joint[held].flatten())
-            integrals[pending[held]] = _refined(grid, cells, tolerance)
+            some = _Grid(model, x[pending[held]], reach)
+            owners = torch.arange(len(some.x), device=x.device).repeat_interleave(len(places))
+            cells = _Cells(owners, places.repeat(len(some.x), 1), log_joint[held].flatten())
+            integrals[pending[held]] = _refined(some, cells, tolerance)
         pending = pending[~held]
         if not len(pending):
             return integrals
