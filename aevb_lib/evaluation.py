@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributions import Independent
+from torch.distributions import Distribution, Independent
 
 from aevb_lib.checks import check_place
 from aevb_lib.data import ImageSet
@@ -157,7 +157,7 @@ def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
         Nats per image and dimension, shape ``[D]``; they sum to the KL term of the bound.
 
     Raises:
-        TypeError: If the posterior does not split into dimensions.
+        TypeError: If the prior or the posterior does not split into dimensions.
 
     Example:
         >>> import aevb_lib as aevb
@@ -165,17 +165,23 @@ def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
         >>> kl_per_dimension(model, aevb.ImageSet(torch.rand(50, 16))).shape
         torch.Size([2])
     """
-    prior = model.prior().base_dist
+    prior = _dimensions(model.prior(), "prior")
     with _batches(model, data) as batches:
         total = torch.zeros(model.latent_dim, dtype=torch.float64, device="cpu")
         for batch in batches:
-            q = model.posterior(batch.images)
-            if not isinstance(q, Independent):
-                raise TypeError(
-                    f"a posterior of type {type(q).__name__} has no separate dimensions"
-                )
-            total += kl_divergence(q.base_dist, prior).cpu().double().sum(0)
+            q = _dimensions(model.posterior(batch.images), "posterior")
+            total += kl_divergence(q, prior).cpu().double().sum(0)
     return (total / len(data)).float()
+
+
+def _dimensions(distribution: Distribution, name: str) -> Distribution:
+    """The distributions of its dimensions, one each."""
+    if not isinstance(distribution, Independent):
+        raise TypeError(
+            f"a {name} of type {type(distribution).__name__} has no separate dimensions"
+        )
+    base: Distribution = distribution.base_dist
+    return base
 
 
 @torch.no_grad()

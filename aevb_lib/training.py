@@ -177,8 +177,8 @@ def _step(algorithm: Algorithm, batch: Batch, *, is_first: bool) -> dict[str, Te
         _check_numbers(values, "step")
     # Weights that autocast has cast are those before the step.
     torch.clear_autocast_cache()
-    # Without the graph, which would keep all steps alive.
-    return {name: value.detach() for name, value in values.items()}
+    # Without the graph, which would keep all steps alive. A number that is no tensor has none.
+    return {name: torch.as_tensor(value).detach() for name, value in values.items()}
 
 
 def _measured(evaluate: Callable[[Any], dict[str, float]], model: nn.Module) -> dict[str, float]:

@@ -125,6 +125,23 @@ def images(decoder: aevb.LinearGaussian, n: int, seed: int = 0) -> Tensor:
         return brute_force_evidence(decoder).sample((n,))
 
 
+def generative(latent_dim: int = 2, pixels: int = 8, seed: int = 0) -> aevb.LatentVariableModel:
+    """A model with a decoder that is far from linear, and no encoder."""
+    generator = torch.Generator().manual_seed(seed)
+    model = aevb.LatentVariableModel(
+        aevb.BernoulliMLP(latent_dim, pixels, (8,), generator=generator)
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 4
+    return model
+
+
+def small_images(n: int = 4, pixels: int = 8) -> Tensor:
+    """Black and white pixels, as many of each on average."""
+    return torch.rand(n, pixels, generator=torch.Generator().manual_seed(1)).round()
+
+
 def batch_of(x: Tensor) -> aevb.Batch:
     """A minibatch of these images."""
     return aevb.Batch(x, torch.zeros(len(x), dtype=torch.long), torch.arange(len(x)))

@@ -130,6 +130,16 @@ def test_active_units_compare_the_variance_of_the_mean(threshold):
     assert torch.equal(active, variance > threshold)
 
 
+def test_a_prior_without_dimensions_is_named():
+    class Correlated(aevb.VAE):
+        def prior(self):
+            return torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+
+    model = Correlated(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16))
+    with pytest.raises(TypeError, match="a prior of type MultivariateNormal has no separate"):
+        aevb.kl_per_dimension(model, small_data())
+
+
 def test_a_posterior_without_dimensions_is_named():
     class Full(torch.nn.Module):
         def forward(self, x):

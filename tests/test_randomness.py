@@ -76,6 +76,37 @@ def test_a_computation_on_the_cpu_seeds_no_other_device(monkeypatch):
     aevb.importance_log_likelihood(model, torch.rand(5, 16), num_samples=3)
 
 
+@pytest.mark.parametrize("kind", ["cuda", "mps", "xpu"])
+def test_the_generator_of_the_device_that_computes_is_restored(kind, monkeypatch):
+    """Also where an error passes, and with the CPU's; played by a number, since there is none."""
+    module, state = torch.get_device_module(kind), [torch.tensor(1)]
+    # Of Apple's there is one, which takes no device.
+    devices = [] if kind == "mps" else [torch.device(kind, 0)]
+
+    def get_rng_state(*where):
+        assert list(where) == devices
+        return state[-1]
+
+    def set_rng_state(new, *where):
+        assert list(where) == devices
+        state.append(new)
+
+    monkeypatch.setattr(module, "get_rng_state", get_rng_state)
+    monkeypatch.setattr(module, "set_rng_state", set_rng_state)
+    on_cpu = torch.get_rng_state()
+
+    def draw_and_fail():
+        with own_randomness(torch.device(kind, 0)):
+            torch.rand(2)
+            state.append(torch.tensor(2))  # as a draw does
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        draw_and_fail()
+    assert state[-1] == 1
+    assert torch.equal(torch.get_rng_state(), on_cpu)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpus_generator_is_left_alone_too():
     before = torch.cuda.get_rng_state()

@@ -178,6 +178,15 @@ def test_interruption_of_an_evaluation():
     assert len(history) == 0
 
 
+def test_a_step_may_return_plain_numbers():
+    class Plain(Counter):
+        def step(self, batch):
+            self.steps += 1
+            return {"count": float(self.steps)}
+
+    assert fit(Plain(), batches(3))["train_count"] == [2.0]
+
+
 def test_other_errors_pass_through():
     with pytest.raises(RuntimeError, match="mine"):
         fit(Counter(fail_at=2, error=RuntimeError("mine")), batches(3))

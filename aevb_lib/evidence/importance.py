@@ -51,14 +51,14 @@ def importance_log_likelihood(
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     with quietly(model, x, seed) as x:
-        size = min(BATCH_SIZE, piece_size(x, 1))
+        size = min(BATCH_SIZE, piece_size(x, 1, copies=1))
         return torch.cat([_estimate(model, images, num_samples) for images in x.split(size)])
 
 
 def _estimate(model: VAE, x: Tensor, num_samples: int) -> Tensor:
     q = model.posterior(x)
     parts = []
-    for size in sample_sizes(x, num_samples):
+    for size in sample_sizes(x, num_samples, copies=1):
         z = q.sample((size,))  # [chunk, B, D]
         log_weights = model.log_joint(x, z) - q.log_prob(z)
         parts.append(log_mean_exp(log_weights) + math.log(size / num_samples))

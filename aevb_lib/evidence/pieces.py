@@ -14,33 +14,36 @@ from aevb_lib.randomness import own_randomness
 
 __all__ = ["piece_size", "quietly", "sample_sizes"]
 
-# Decoded values in memory at once, codes times images times pixels: 100 MB of float32.
-MAX_DECODED = 25_000_000
+# Decoded values in memory at once, codes times images times pixels: 200 MB of float32. Pieces take
+# their random numbers one after the other, so recorded results repeat only with the same pieces.
+MAX_DECODED = 50_000_000
 
 
-def piece_size(x: Tensor, codes_per_image: int) -> int:
+def piece_size(x: Tensor, codes_per_image: int, *, copies: int = 2) -> int:
     """Return how many images are decoded at a time, for ``x.split``.
 
     Args:
         x: Images, shape ``[B, P]``.
         codes_per_image: Number of codes that are decoded for each image at once.
+        copies: Number of values kept for each decoded one: more where gradients are taken.
 
     Raises:
         ValueError: If ``x`` has another shape, or there is no image.
     """
     if x.ndim != 2 or x.numel() == 0:
         raise ValueError(f"x must be images [B, P], at least one, but its shape is {list(x.shape)}")
-    return max(1, MAX_DECODED // (codes_per_image * x.shape[1]))
+    return max(1, MAX_DECODED // (copies * codes_per_image * x.shape[1]))
 
 
-def sample_sizes(x: Tensor, num_samples: int) -> list[int]:
+def sample_sizes(x: Tensor, num_samples: int, *, copies: int = 2) -> list[int]:
     """Return how many of each image's samples are decoded at a time; they sum to ``num_samples``.
 
     Args:
         x: Images that are decoded together, shape ``[b, P]``.
         num_samples: Number of samples per image in all.
+        copies: See :func:`piece_size`.
     """
-    chunk = max(1, MAX_DECODED // x.numel())
+    chunk = max(1, MAX_DECODED // (copies * x.numel()))
     return [min(chunk, num_samples - done) for done in range(0, num_samples, chunk)]
 
 

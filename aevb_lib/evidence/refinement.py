@@ -19,7 +19,7 @@ from aevb_lib.models import LatentVariableModel
 __all__ = ["refine_posterior"]
 
 # A sample is in memory with its gradient, and what the gradient is made of.
-COPIES = 3
+COPIES = 5
 
 
 def refine_posterior(
@@ -78,7 +78,7 @@ def refine_posterior(
             f"{list(start.mean.shape)}"
         )
     with quietly(model, x, seed) as x:
-        size = piece_size(x, COPIES * num_samples)
+        size = piece_size(x, num_samples, copies=COPIES)
         parts = zip(*(t.split(size) for t in (x, start.mean, start.stddev)), strict=True)
         refined = [
             _climb(model, images, loc, spread, num_steps, num_samples, learning_rate)
