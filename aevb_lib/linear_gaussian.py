@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal
 
+from aevb_lib.checks import check_place, check_tensors
 from aevb_lib.distributions import diagonal_normal
 
 __all__ = ["LinearGaussian"]
@@ -44,6 +45,14 @@ class LinearGaussian(nn.Module):
         self, weight: Float[Tensor, "P D"], bias: Float[Tensor, " P"], *, scale: float = 1.0
     ) -> None:
         super().__init__()
+        check_tensors(weight=weight, bias=bias)
+        if not weight.is_floating_point() or weight.dtype != bias.dtype:
+            raise TypeError(
+                f"weight and bias must be of one floating-point type, got {weight.dtype} and "
+                f"{bias.dtype}"
+            )
+        if not (weight.isfinite().all() and bias.isfinite().all()):
+            raise ValueError("weight and bias must be finite numbers")
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
             raise ValueError(
                 f"need weight [P, D] and bias [P], got {list(weight.shape)} and {list(bias.shape)}"
@@ -79,13 +88,27 @@ class LinearGaussian(nn.Module):
 
         Returns:
             A distribution with batch shape ``[...]`` and event shape ``[D]``.
+
+        Raises:
+            TypeError: If ``x`` is no tensor.
+            ValueError: If there is no image, or it is not of the type of the weights.
+            ArithmeticError: If the weights are too large for their precision.
         """
+        check_place(self, x)
+        if x.numel() == 0:
+            raise ValueError(f"x must be at least one image, but its shape is {list(x.shape)}")
         variance = self._scale.square()
         identity = torch.eye(self.in_dim, dtype=self.weight.dtype, device=self.weight.device)
         precision = identity + self.weight.T @ self.weight / variance
         projected = (x - self.bias) @ self.weight / variance
         # Through its Cholesky factor, since rounding leaves the precision not quite symmetric.
-        factor = torch.linalg.cholesky(precision)
+        try:
+            factor = torch.linalg.cholesky(precision)
+            scale_tril = torch.linalg.cholesky(torch.cholesky_inverse(factor))
+        except RuntimeError as error:  # LinAlgError
+            raise ArithmeticError(
+                f"the posterior's precision cannot be inverted in {x.dtype}: use float64, or "
+                "smaller weights over the scale"
+            ) from error
         loc = torch.cholesky_solve(projected.unsqueeze(-1), factor).squeeze(-1)
-        covariance = torch.cholesky_inverse(factor)
-        return MultivariateNormal(loc, scale_tril=torch.linalg.cholesky(covariance))
+        return MultivariateNormal(loc, scale_tril=scale_tril)

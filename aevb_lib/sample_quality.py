@@ -149,22 +149,24 @@ class FeatureCloud:
     """
 
     def __init__(self, features: Float[Tensor, "N F"], *, neighbors: int = 3) -> None:
+        check_tensors(features=features)
         if not 1 <= neighbors < len(features):
             raise ValueError(
                 f"need at least one neighbor and more than {neighbors} images on each side"
             )
-        self.features = features
+        self.features = features.to(torch.promote_types(features.dtype, torch.float32))
         # The nearest neighbor of a point in its own cloud is itself, hence one more.
         self.radii = torch.cat(
             [
                 self._distances(part).topk(neighbors + 1, dim=1, largest=False).values[:, -1]
-                for part in features.split(BATCH_SIZE)
+                for part in self.features.split(BATCH_SIZE)
             ]
         )
 
     def covers(self, points: Float[Tensor, "M F"]) -> Bool[Tensor, " M"]:
         """Return which points are inside at least one ball."""
         _check_widths(self.features, points)
+        points = points.to(self.features.dtype)
         inside = [(self._distances(part) <= self.radii).any(1) for part in points.split(BATCH_SIZE)]
         return torch.cat(inside)
 
@@ -203,8 +205,6 @@ def precision_recall(
         (0.5, 0.6)
     """
     _check_widths(real, generated)
-    common = torch.promote_types(torch.promote_types(real.dtype, generated.dtype), torch.float32)
-    real, generated = real.to(common), generated.to(common)
     clouds = [FeatureCloud(features, neighbors=neighbors) for features in (real, generated)]
     precision, recall = clouds[0].covers(generated), clouds[1].covers(real)
     return float(precision.cpu().double().mean()), float(recall.cpu().double().mean())

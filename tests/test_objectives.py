@@ -1,5 +1,7 @@
 """Estimators against the truth of the linear-Gaussian model, and on networks for shapes."""
 
+from functools import partial
+
 import pytest
 import torch
 from oracles import (
@@ -323,3 +325,15 @@ def test_complete_data_is_the_joint_log_density():
 def test_at_least_one_dream(n):
     with pytest.raises(ValueError, match="number of dreams and must be at least 1"):
         aevb.sleep_phase(small_vae(), n)
+
+
+def test_everything_goes_under_vmap():
+    """Many models or many batches at once: no check may look at a value."""
+    torch.manual_seed(0)
+    model, x = small_vae(), torch.rand(5, 4, 16)
+    for estimator in (aevb.sgvb_a, aevb.sgvb_b, aevb.iwae):
+        bound = partial(estimator, model, num_samples=2)
+        assert torch.func.vmap(bound, randomness="different")(x).bound.shape == (5, 4)
+    z = torch.randn(5, 4, 2)
+    joint = torch.func.vmap(model.log_joint)(x, z)
+    torch.testing.assert_close(joint[3], model.log_joint(x[3], z[3]))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aevb_lib import hmc
+from aevb_lib.checks import check_tensors
 from aevb_lib.distributions import log_mean_exp
 from aevb_lib.evidence.chains import move
 from aevb_lib.evidence.pieces import piece_size, quietly
@@ -118,6 +119,7 @@ def reverse_ais_log_likelihood(
         torch.Size([5])
     """
     betas = _schedule(num_temperatures, num_chains)
+    check_tensors(x=x, z=z)
     if z.shape != (len(x), model.latent_dim):
         raise ValueError(
             f"need one code per image, z [{len(x)}, {model.latent_dim}], got {list(z.shape)}"

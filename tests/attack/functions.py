@@ -117,6 +117,13 @@ def bound_is_split(value: Any, arguments: dict[str, Any]) -> bool:
     )
 
 
+def train_for(epochs: Any) -> aevb.History:
+    trained = model()
+    trained.requires_grad_(True)
+    learner = aevb.AEVB(trained, torch.optim.SGD(trained.parameters(), lr=0.01))
+    return aevb.fit(learner, aevb.ImageSet(torch.rand(9, P)).batches(4), epochs=epochs)
+
+
 def data_metric(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x: function(VAE, aevb.ImageSet(x))
 
@@ -264,6 +271,68 @@ TARGETS: dict[str, Target] = {
         images,
         lambda v, a: v.shape == (len(a["x"]), D),
     ),
+    "reverse_ais_log_likelihood": Target(
+        lambda x, z: aevb.reverse_ais_log_likelihood(VAE, x, z, num_temperatures=4, num_chains=2),
+        lambda g: (x := rows(g, P)) is None or {"x": x, "z": torch.randn(len(x), D, generator=g)},
+        per_image,
+        is_slow=True,
+    ),
+    "posterior_draws": Target(
+        lambda x, n: aevb.posterior_draws(VAE, x, n, num_warmup=2).position,
+        lambda g: images(g) | {"n": 3},
+        lambda v, a: v.shape == (a["n"], len(a["x"]), D),
+        numbers=frozenset({"n"}),
+        is_slow=True,
+    ),
+    "mean_bound": Target(
+        data_metric(aevb.mean_bound),
+        images,
+        lambda v, _: all(part.shape == () and bool(part.isfinite()) for part in v),
+    ),
+    "complete_data": Target(
+        lambda x, z: aevb.complete_data(VAE, x, z),
+        lambda g: (x := rows(g, P)) is None or {"x": x, "z": torch.randn(len(x), D, generator=g)},
+        lambda v, a: v.shape == torch.broadcast_shapes(a["x"].shape[:-1], a["z"].shape[:-1]),
+    ),
+    "standard_normal": Target(
+        lambda like, z: aevb.standard_normal(like).log_prob(z),
+        pair(D, "like", "z"),
+        lambda v, a: close(
+            v, normal_truth(0 * a["like"].double(), 1 + 0 * a["like"].double(), a["z"]), 3e-3
+        ),
+    ),
+    "LinearGaussian": Target(
+        lambda weight, bias, x: aevb.LinearGaussian(weight, bias).exact_posterior(x).mean,
+        lambda g: {
+            "weight": torch.randn(4, 2, generator=g),
+            "bias": torch.rand(4, generator=g),
+            "x": torch.rand(5, 4, generator=g),
+        },
+        lambda v, a: (
+            v.shape == (*a["x"].shape[:-1], a["weight"].shape[1]) and bool(v.isfinite().all())
+        ),
+    ),
+    "mnist_vae": Target(
+        lambda latent_dim: aevb.mnist_vae(latent_dim, hidden_dim=4),
+        lambda _: {"latent_dim": 4},
+        lambda v, a: v.latent_dim == a["latent_dim"],
+        numbers=frozenset({"latent_dim"}),
+        is_slow=True,
+    ),
+    "load_pretrained": Target(
+        lambda latent_dim: aevb.load_pretrained("vae", latent_dim),
+        lambda _: {"latent_dim": 2},
+        lambda v, a: v.latent_dim == a["latent_dim"],
+        numbers=frozenset({"latent_dim"}),
+        is_slow=True,
+    ),
+    "fit": Target(
+        lambda epochs: train_for(epochs),
+        lambda _: {"epochs": 2},
+        lambda v, a: len(v) == a["epochs"],
+        numbers=frozenset({"epochs"}),
+        is_slow=True,
+    ),
     "prior_grid": Target(
         lambda size: latents.prior_grid(size),
         lambda _: {"size": 4},
@@ -317,6 +386,11 @@ TARGETS: dict[str, Target] = {
         pair(3, "real", "generated"),
         lambda v, _: all(number(each, 0, 1) for each in v),
     ),
+    "FeatureCloud": Target(
+        lambda features, points: sample_quality.FeatureCloud(features).covers(points),
+        pair(3, "features", "points"),
+        lambda v, a: v.shape == (len(a["points"]),) and v.dtype == torch.bool,
+    ),
     "confidence": Target(
         lambda probabilities: sample_quality.confidence(probabilities),
         lambda g: {"probabilities": rows(g, 10).softmax(-1)},
@@ -341,6 +415,12 @@ TARGETS: dict[str, Target] = {
         lambda images: plotting.image_grid(images),
         lambda g: {"images": rows(g, P)},
         lambda v, _: len(v.axes) == 1,
+        is_slow=True,
+    ),
+    "image_rows": Target(
+        lambda images: plotting.image_rows({"VAE": images, "Original": images}),
+        lambda g: {"images": rows(g, P)},
+        lambda v, _: len(v.axes) == 2,
         is_slow=True,
     ),
     "lines": Target(
