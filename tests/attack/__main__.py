@@ -83,24 +83,28 @@ def attack() -> tuple[Outcomes, int]:
 
 
 def table(found: Outcomes) -> str:
-    """The outcomes as a Markdown table, one row per argument."""
-    lines = [
-        "| function | argument | right value | nan passed on | refused |",
-        "|:--|:--|:--|:--|:--|",
-    ]
+    """The outcomes as a Markdown table, one row per argument; right values are not listed."""
+    lines = ["| argument | not a right value |", "|:--|:--|"]
     for name, arguments in found.items():
         for argument, kinds in arguments.items():
-            cells = [
-                ", ".join(kind for kind, seen in kinds.items() if word in seen)
-                for word in ("right", "passed on", "refused")
-            ]
-            lines.append(f"| `{name}` | `{argument}` | {' | '.join(cells)} |")
+            parts = []
+            for word in ("refused", "passed on"):
+                listed = [
+                    f"{kind} (not always)" if len(seen) > 1 else kind
+                    for kind, seen in kinds.items()
+                    if word in seen
+                ]
+                parts += [f"{word}: {', '.join(listed)}"] if listed else []
+            lines.append(f"| `{argument}` of `{name}` | {'; '.join(parts)} |")
     return "\n".join(lines)
 
 
-def write(found: Outcomes) -> None:
-    head, _, _ = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")
-    PAGE.write_text(f"{head}<!-- table -->\n\n{table(found)}\n", encoding="utf-8")
+def write(found: Outcomes, calls: int) -> None:
+    kinds = [*FLOAT_KINDS, *LABEL_KINDS, *NUMBER_KINDS]
+    page = PAGE.read_text(encoding="utf-8")
+    head, _, _ = page.partition("<!-- table -->")
+    said = f"In **{calls:,}** calls, the kinds were: {', '.join(dict.fromkeys(kinds))}."
+    PAGE.write_text(f"{head}<!-- table -->\n\n{said}\n\n{table(found)}\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -112,7 +116,7 @@ def main() -> int:
         warnings.simplefilter("ignore")  # of scikit-learn, about few or equal codes
         found, calls = attack()
     if is_to_write:
-        write(found)
+        write(found, calls)
     else:
         json.dump({"calls": calls, "outcomes": found}, sys.stdout)
     return 0
