@@ -51,7 +51,8 @@ class LinearGaussian(nn.Module):
                 f"weight and bias must be of one floating-point type, got {weight.dtype} and "
                 f"{bias.dtype}"
             )
-        if not (weight.isfinite().all() and bias.isfinite().all()):
+        # A tensor on the meta device has no values to look at.
+        if not weight.is_meta and not (weight.isfinite().all() and bias.isfinite().all()):
             raise ValueError("weight and bias must be finite numbers")
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
             raise ValueError(
