@@ -120,7 +120,9 @@ class Comparison(Study[ComparisonRun]):
             )
             for rate in (LEARNING_RATES if run.learning_rate is None else ())
         }
-        chosen = run.learning_rate or max(early, key=lambda rate: early[rate])
+        chosen = run.learning_rate
+        if chosen is None:
+            chosen = max(early, key=lambda rate: early[rate])
         learner, history = self._train(run, chosen, None, train, test)
         final = {
             "learning_rate": chosen,
