@@ -6,6 +6,7 @@ them into a ``History``. Figures live in :mod:`aevb_lib.plotting`, which is not 
 """
 
 from aevb_lib.architectures import mnist_autoencoder, mnist_vae
+from aevb_lib.ascent import clip_gradients
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.distributions import (
     bernoulli,
@@ -32,7 +33,14 @@ from aevb_lib.evidence import (
     reverse_ais_log_likelihood,
 )
 from aevb_lib.history import History, Record
-from aevb_lib.inference import AEVB, MonteCarloEM, Reconstruction, WakeSleep
+from aevb_lib.inference import (
+    AEVB,
+    MonteCarloEM,
+    Reconstruction,
+    Replay,
+    Together,
+    WakeSleep,
+)
 from aevb_lib.linear_gaussian import LinearGaussian
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
@@ -48,7 +56,7 @@ from aevb_lib.objectives import (
 )
 from aevb_lib.pretrained import load_pretrained
 from aevb_lib.randomness import seed_everything
-from aevb_lib.training import fit
+from aevb_lib.training import fit, fit_each
 from aevb_lib.types import Algorithm, Batch, Codec
 
 __version__ = "0.1.0"
@@ -71,13 +79,17 @@ __all__ = [
     "MonteCarloEM",
     "Reconstruction",
     "Record",
+    "Replay",
+    "Together",
     "WakeSleep",
     "active_units",
     "ais_log_likelihood",
     "bernoulli",
+    "clip_gradients",
     "complete_data",
     "diagonal_normal",
     "fit",
+    "fit_each",
     "hmc_log_likelihood",
     "importance_log_likelihood",
     "iwae",

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,10 +24,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aevb_lib.archives import default_root, unpack
-from aevb_lib.checks import check_tensors
-from aevb_lib.types import Batch, Batches
+from aevb_lib.minibatches import Minibatches, SideBySide, binarize
+from aevb_lib.types import Batches
 
-__all__ = ["REGIMES", "ImageSet", "binarize", "load_mnist"]
+__all__ = ["REGIMES", "ImageSet", "load_mnist"]
 
 REGIMES = ("grey", "static", "dynamic")
 
@@ -135,7 +134,7 @@ class ImageSet:
         *,
         shuffle: bool = True,
         drop_last: bool = False,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> Batches:
         """Return minibatches that can be iterated over again and again, one epoch each time.
 
@@ -149,12 +148,14 @@ class ImageSet:
             shuffle: Whether each epoch has a fresh random order; otherwise that of storage.
             drop_last: Whether an epoch leaves out its last batch if that is short, as a model with
                 batch normalization needs where it would hold one image.
-            generator: CPU generator for order and dynamic pixels; torch's global one by default.
+            generator: CPU generator for order and dynamic pixels; torch's global one by default. Or
+                a list of S: each then gives the order that it gives alone, and every tensor of a
+                batch has a leading axis S, as :func:`aevb_lib.training.fit_each` needs.
 
         Raises:
             TypeError: If ``size`` is no integer.
-            ValueError: If ``size`` is smaller than one, ``drop_last`` leaves no batch, or
-                ``generator`` is not on the CPU.
+            ValueError: If ``size`` is smaller than one, ``drop_last`` leaves no batch, or a
+                generator is not on the CPU.
 
         Example:
             >>> data = ImageSet(torch.eye(3))
@@ -166,64 +167,19 @@ class ImageSet:
             raise ValueError(f"a batch needs at least one image, but size is {size}")
         if drop_last and size > len(self):
             raise ValueError(f"drop_last leaves no batch: {len(self)} images, {size} per batch")
+        if isinstance(generator, Sequence):
+            if not generator:
+                raise ValueError("there is no generator in the list: give one per learner")
+            options = {"shuffle": shuffle, "drop_last": drop_last}
+            return SideBySide([self.batches(size, generator=own, **options) for own in generator])
         if generator is not None and generator.device.type != "cpu":
             raise ValueError(
                 f"the generator is on {generator.device}, so the order of the images would depend "
                 "on the device: make it with torch.Generator()"
             )
-        return _Minibatches(self, size, shuffle, drop_last, generator)
-
-
-@dataclass(frozen=True)
-class _Minibatches:
-    """What :meth:`ImageSet.batches` returns."""
-
-    data: ImageSet
-    size: int
-    shuffle: bool
-    drop_last: bool
-    generator: torch.Generator | None
-
-    def __len__(self) -> int:
-        return (len(self.data) if self.drop_last else len(self.data) + self.size - 1) // self.size
-
-    def __iter__(self) -> Iterator[Batch]:
-        data, device = self.data, self.data.images.device
-        # Both draws are made on the CPU and once per epoch, so that no batch waits for a transfer.
-        order = torch.arange(len(data), device="cpu")
-        if self.shuffle:
-            order = torch.randperm(len(data), generator=self.generator, device="cpu")
-        if data.dynamic:
-            seed = torch.randint(2**62, (), generator=self.generator, device="cpu")
-            pixel_generator = torch.Generator(device).manual_seed(int(seed))
-        for indices in torch.split(order.to(device), self.size)[: len(self)]:
-            images = data.images.index_select(0, indices)
-            if data.dynamic:
-                images = binarize(images, generator=pixel_generator)
-            yield Batch(images, data.labels.index_select(0, indices), indices)
-
-
-def binarize(
-    images: Float[Tensor, "*batch P"], *, generator: torch.Generator | None = None
-) -> Float[Tensor, "*batch P"]:
-    """Draw ``x ~ Bernoulli(images)``, every pixel on its own.
-
-    Args:
-        images: Pixels in [0, 1], read as probabilities of a one; any leading axes.
-        generator: Generator on the device of the images; that device's global one by default.
-
-    Returns:
-        Zeros and ones, same shape and type.
-
-    Example:
-        >>> binarize(torch.tensor([[0.0, 1.0]]))
-        tensor([[0., 1.]])
-    """
-    check_tensors(images=images)
-    uniform = torch.rand(
-        images.shape, dtype=images.dtype, device=images.device, generator=generator
-    )
-    return uniform.lt_(images)  # in place: 188 MB less for the whole of MNIST
+        return Minibatches(
+            self.images, self.labels, self.dynamic, size, shuffle, drop_last, generator
+        )
 
 
 def load_mnist(

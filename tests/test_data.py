@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from torchvision.datasets import MNIST
 
 from aevb_lib import archives, data
-from aevb_lib.data import REGIMES, ImageSet, binarize, load_mnist
+from aevb_lib.data import REGIMES, ImageSet, load_mnist
+from aevb_lib.minibatches import binarize
 
 ROOT = Path(data.__file__).parents[1]
 ARCHIVES = dict(MNIST.resources)

@@ -373,7 +373,7 @@ def test_the_bar_says_how_fast_it_goes(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr("aevb_lib.training.tqdm", Bar)
+    monkeypatch.setattr("aevb_lib.loop.tqdm", Bar)
     history = fit(Counter(), batches(3, size=50), epochs=1)
     assert float(shown["images/s"].replace(",", "")) == pytest.approx(
         150 / history.last.seconds, rel=0.01

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from aevb_lib.ascent import ascend
 from aevb_lib.models import VAE
 from aevb_lib.objectives import Bound, sgvb_a, sgvb_b
+from aevb_lib.stacking import apply
 from aevb_lib.types import Batch
 
 __all__ = ["AEVB", "Estimator"]
@@ -68,29 +71,27 @@ class AEVB:
             TypeError: If the estimator returns anything but a :class:`aevb_lib.objectives.Bound`.
             ValueError: If that does not hold one value per image.
         """
-        bound = self.estimator(self.model, batch.images, num_samples=self.num_samples)
+        bound = apply(self.estimator, self.model, batch.images, num_samples=self.num_samples)
         if self.estimator is not self._checked:
-            self._check(bound, len(batch.images))
-        mean = bound.bound.mean()
-        self.optimizer.zero_grad()
-        (-mean).backward()
-        self.optimizer.step()
+            self._check(bound, batch.images.shape[:-1])
+        mean = bound.bound.mean(-1)
+        ascend(mean, self.optimizer)
         name = "elbo" if self.estimator in (sgvb_a, sgvb_b) else "bound"
         return {
             name: mean.detach(),
-            "log_likelihood": bound.log_likelihood.detach().mean(),
-            "kl": bound.kl.detach().mean(),
+            "log_likelihood": bound.log_likelihood.detach().mean(-1),
+            "kl": bound.kl.detach().mean(-1),
         }
 
-    def _check(self, bound: object, num_images: int) -> None:
+    def _check(self, bound: object, expected: torch.Size) -> None:
         if not isinstance(bound, Bound):
             raise TypeError(
                 "an estimator returns aevb_lib.Bound(bound, log_likelihood, kl), one value per "
                 f"image in each, but this one returned a {type(bound).__name__}"
             )
-        if shapes := [list(part.shape) for part in bound if part.shape != (num_images,)]:
+        if shapes := [list(part.shape) for part in bound if part.shape != expected]:
             raise ValueError(
-                f"an estimator returns one value per image, shape [{num_images}], but this one "
+                f"an estimator returns one value per image, shape {list(expected)}, but this one "
                 f"returned {shapes[0]}: sum over pixels, average over samples"
             )
         self._checked = self.estimator

@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from aevb_lib import hmc
+from aevb_lib.ascent import ascend
 from aevb_lib.models import LatentVariableModel
 from aevb_lib.objectives import complete_data
+from aevb_lib.stacking import apply
 from aevb_lib.types import Batch
 
 __all__ = ["MonteCarloEM"]
@@ -67,6 +69,7 @@ class MonteCarloEM:
         #: Where the chain of each image is, shape ``[N, D]``.
         self.codes = model.prior().sample((num_data,))
         self.step_size = torch.full_like(self.codes[0, 0], step_size)
+        self._is_checked = False
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         r"""Move the batch's chains once, then update the weights a few times.
@@ -77,38 +80,49 @@ class MonteCarloEM:
             ``acceptance``, the average acceptance probability, and ``step_size`` of this move.
 
         Raises:
-            IndexError: If an image's index is not below ``num_data``.
+            IndexError: If an image's index is not below ``num_data``; noticed in every step on
+                a CPU, in the first one on a GPU.
         """
         # Does nothing, unless the model has been moved since the last step.
         self.codes, self.step_size = (
             value.to(batch.images.device) for value in (self.codes, self.step_size)
         )
-        z, step_size = self._codes_of(batch), self.step_size
+        chains = batch.indices.unsqueeze(-1).expand(*batch.indices.shape, self.codes.shape[-1])
+        step_size = self.step_size.clone()
 
         def log_density(z: Tensor) -> Tensor:
-            return complete_data(self.model, batch.images, z)
+            log_joint: Tensor = apply(complete_data, self.model, batch.images, z)
+            return log_joint
 
         state, info = hmc.step(
-            hmc.init(log_density, z),
+            hmc.init(log_density, self._codes_of(chains)),
             log_density,
-            step_size=step_size,
+            step_size=step_size.unsqueeze(-1),
             num_leapfrog=self.num_leapfrog,
         )
-        self.codes[batch.indices] = state.position
-        acceptance = info.acceptance.mean()
-        self.step_size = hmc.adapt_step_size(step_size, acceptance, target=self.target_acceptance)
+        # In place, here and below: a step that is replayed finds its state where it was.
+        self.codes.scatter_(-2, chains, state.position)
+        acceptance = info.acceptance.mean(-1)
+        self.step_size.copy_(
+            hmc.adapt_step_size(step_size, acceptance, target=self.target_acceptance)
+        )
         for _ in range(self.num_updates):
-            self.optimizer.zero_grad()
-            (-log_density(state.position).mean()).backward()
-            self.optimizer.step()
-        log_joint = state.log_density.mean()
+            ascend(log_density(state.position).mean(-1), self.optimizer)
+        log_joint = state.log_density.mean(-1)
         return {"log_joint": log_joint, "acceptance": acceptance, "step_size": step_size}
 
-    def _codes_of(self, batch: Batch) -> Tensor:
+    def _codes_of(self, chains: Tensor) -> Tensor:
         try:
-            return self.codes[batch.indices]
-        except IndexError as error:
+            # A GPU would not raise an error but break down, so in the first step it is waited for.
+            if not (self._is_checked or chains.device.type in ("cpu", "meta")):
+                self.codes.cpu().gather(-2, chains.cpu())
+                self._is_checked = True
+            return self.codes.gather(-2, chains)
+        except RuntimeError as error:
+            if "out of bounds" not in str(error):
+                raise
+            num_data = self.codes.shape[-2]
             raise IndexError(
-                f"an image's index is not below num_data={len(self.codes)}: "
+                f"an image's index is not among 0 to {num_data - 1}, with num_data={num_data}: "
                 "pass num_data=len(train), the size of the set that the batches are made from"
             ) from error

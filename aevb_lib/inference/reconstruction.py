@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.optim import Optimizer
 
+from aevb_lib.ascent import ascend
 from aevb_lib.models import Autoencoder
 from aevb_lib.objectives import point_log_likelihood
+from aevb_lib.stacking import apply
 from aevb_lib.types import Batch
 
 __all__ = ["Reconstruction"]
@@ -38,8 +40,6 @@ class Reconstruction:
         Returns:
             ``log_likelihood`` before the update, averaged over the batch, in nats per image.
         """
-        log_likelihood = point_log_likelihood(self.model, batch.images).mean()
-        self.optimizer.zero_grad()
-        (-log_likelihood).backward()
-        self.optimizer.step()
+        log_likelihood = apply(point_log_likelihood, self.model, batch.images).mean(-1)
+        ascend(log_likelihood, self.optimizer)
         return {"log_likelihood": log_likelihood.detach()}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.optim import Optimizer
 
+from aevb_lib.ascent import ascend
 from aevb_lib.models import VAE
 from aevb_lib.objectives import sleep_phase, wake_phase
+from aevb_lib.stacking import apply
 from aevb_lib.types import Batch
 
 __all__ = ["WakeSleep"]
@@ -51,14 +53,8 @@ class WakeSleep:
             per image: ``log_joint``, :math:`\log p(x, z)` with :math:`z \sim q(z \mid x)`; and
             ``log_posterior``, :math:`\log q(z \mid x)` of a dream. Neither is the bound.
         """
-        log_joint = wake_phase(self.model, batch.images).mean()
-        _ascend(log_joint, self.wake_optimizer)
-        log_posterior = sleep_phase(self.model, len(batch.images)).mean()
-        _ascend(log_posterior, self.sleep_optimizer)
+        log_joint = apply(wake_phase, self.model, batch.images).mean(-1)
+        ascend(log_joint, self.wake_optimizer)
+        log_posterior = apply(sleep_phase, self.model, n=batch.images.shape[-2]).mean(-1)
+        ascend(log_posterior, self.sleep_optimizer)
         return {"log_joint": log_joint.detach(), "log_posterior": log_posterior.detach()}
-
-
-def _ascend(objective: Tensor, optimizer: Optimizer) -> None:
-    optimizer.zero_grad()
-    (-objective).backward()
-    optimizer.step()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import aevb_lib as aevb
 from aevb_lib import latents, plotting, sample_quality
-from aevb_lib.data import binarize
+from aevb_lib.minibatches import binarize
 from aevb_lib.noise import noise_curve
 
 P, D = 16, 2

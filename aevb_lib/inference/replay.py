@@ -1,0 +1,250 @@
+"""A step that a GPU repeats by itself, without Python: a CUDA graph of any algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from aevb_lib.types import Algorithm, Batch
+
+__all__ = ["Replay"]
+
+# Eager steps before one is captured. The first may wait for the device and make what it needs (an
+# optimizer its state, say); the others are watched.
+NUM_EAGER = 3
+
+
+class Replay:
+    """An algorithm whose step is captured once as a CUDA graph, and then replayed.
+
+    A step of a small model is some hundred short operations, each of which Python has to start; a
+    GPU waits for it most of the time. A replayed step is started as a whole, with the same
+    operations on the same memory, on a new batch and with new random numbers.
+
+    The first three steps are ordinary ones, and are watched: what cannot be captured is refused
+    before it is tried, since a failed capture leaves no way back. A batch of another shape, such as
+    a short last one, is an ordinary step too. On a processor every step is.
+
+    Optimizers are set up for it: ``capturable`` where they have that, with the learning rate in a
+    tensor, so that a scheduler reaches the graph. Other numbers, such as a momentum, are part of
+    the graph: a change is refused (with ``OneCycleLR`` pass ``cycle_momentum=False``).
+
+    Args:
+        algorithm: Any algorithm, of this package or your own, :class:`Together` included.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> device = "cuda" if torch.cuda.is_available() else "cpu"
+        >>> model = aevb.mnist_vae(20).to(device)
+        >>> learner = Replay(aevb.AEVB(model, torch.optim.Adam(model.parameters(), lr=1e-3)))
+        >>> data = aevb.ImageSet(torch.rand(600, 784)).to(device)
+        >>> history = aevb.fit(learner, data.batches(100), epochs=2, progress=False)
+        >>> history.metrics
+        ['train_elbo', 'train_log_likelihood', 'train_kl']
+    """
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.algorithm = algorithm
+        self._optimizers = list(_optimizers_of(algorithm))
+        self._graph: _Graph | None = None
+        self._num_eager = 0
+
+    @property
+    def model(self) -> nn.Module:
+        """The algorithm's model."""
+        return self.algorithm.model
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Do the algorithm's step: eagerly at first, then from the graph.
+
+        Returns:
+            What the algorithm returns.
+
+        Raises:
+            RuntimeError: If the step cannot be captured; the message says why. Or if a number that
+                is part of the graph has changed since.
+        """
+        if self._device.type != "cuda":
+            return self.algorithm.step(batch)
+        if self._graph is not None and not self._graph.fits(batch):
+            return self.algorithm.step(batch)
+        if self._graph is not None and self._graph.is_outdated(self._optimizers):
+            self._graph, self._num_eager = None, 0
+        if self._graph is None and self._num_eager < NUM_EAGER:
+            return self._eager_step(batch)
+        if self._graph is None:
+            self._graph = _Graph(self.algorithm, batch, self._optimizers)
+        return self._graph.replay(batch, self._optimizers)
+
+    def _eager_step(self, batch: Batch) -> dict[str, Tensor]:
+        if self._num_eager == 0:
+            for optimizer in self._optimizers:
+                _prepare(optimizer, self._device)
+        self._num_eager += 1
+        # On another stream than the default one, as a capture will be.
+        stream = torch.cuda.Stream(self._device)
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(stream):
+            if self._num_eager == 1:
+                values = self.algorithm.step(batch)
+            else:
+                with _watched(self.algorithm), _without_waiting():
+                    values = self.algorithm.step(batch)
+        torch.cuda.current_stream(self._device).wait_stream(stream)
+        return values
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+
+class _Graph:
+    """One captured step, with the memory of its batch and of what it returns."""
+
+    def __init__(self, algorithm: Algorithm, batch: Batch, optimizers: list[Optimizer]) -> None:
+        self.batch = Batch(*(tensor.clone() for tensor in batch))
+        self.states = [optimizer.state for optimizer in optimizers]
+        self.numbers = _numbers(optimizers)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.values = algorithm.step(self.batch)
+
+    def fits(self, batch: Batch) -> bool:
+        return batch.images.shape == self.batch.images.shape
+
+    def is_outdated(self, optimizers: list[Optimizer]) -> bool:
+        """Whether an optimizer has been given another state, by ``load_state_dict``."""
+        return any(o.state is not state for o, state in zip(optimizers, self.states, strict=True))
+
+    def replay(self, batch: Batch, optimizers: list[Optimizer]) -> dict[str, Tensor]:
+        if (now := _numbers(optimizers)) != self.numbers:
+            raise RuntimeError(
+                "a number that is part of the captured step has changed, which the graph cannot "
+                f"see: {_first_change(self.numbers, now)}. Let an optimizer with capturable=True "
+                "do it, of which the learning rate may change, or train without Replay"
+            )
+        for static, tensor in zip(self.batch, batch, strict=True):
+            static.copy_(tensor)
+        self.graph.replay()
+        # The next replay writes into the same memory.
+        return {name: value.clone() for name, value in self.values.items()}
+
+
+def _optimizers_of(algorithm: Any) -> Iterator[Optimizer]:
+    """Optimizers of an algorithm, and of those it is made from."""
+    for value in vars(algorithm).values():
+        for member in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(member, Optimizer):
+                yield member
+            elif isinstance(member, Algorithm):
+                yield from _optimizers_of(member)
+
+
+def _prepare(optimizer: Optimizer, device: torch.device) -> None:
+    """Make an optimizer's step one that can be captured."""
+    kind = type(optimizer).__name__
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+            # Also for schedulers, which write into a tensor and would replace a number.
+            group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=device)
+            for parameter in group["params"]:
+                state = optimizer.state.get(parameter, {})
+                if isinstance(state.get("step"), Tensor):
+                    state["step"] = state["step"].to(device)
+        elif group.get("lr_decay"):
+            raise RuntimeError(
+                f"this step cannot be captured: {kind} with lr_decay counts its steps on the "
+                "processor. Use lr_decay=0, or train without Replay"
+            )
+
+
+def _numbers(optimizers: list[Optimizer]) -> list[dict[str, Any]]:
+    """Hyperparameters that become part of a graph, because they are no tensors."""
+    return [
+        {name: group[name] for name in optimizer.defaults if not isinstance(group[name], Tensor)}
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+    ]
+
+
+def _first_change(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
+    for old, new in zip(before, after, strict=False):
+        for name in new:
+            if old.get(name) != new[name]:
+                return f"{name} was {old.get(name)} and is {new[name]}"
+    return "the groups of parameters"
+
+
+@contextmanager
+def _watched(algorithm: Any) -> Iterator[None]:
+    """Refuse a step whose repetition would not be the next step.
+
+    Raises:
+        RuntimeError: If a step keeps its state in other memory than before or outside of tensors,
+            or draws random numbers on the processor.
+    """
+    before, random_state = _state_of(algorithm), torch.get_rng_state()
+    yield
+    after = _state_of(algorithm)
+    for name in before | after:
+        if before.get(name) != after.get(name):
+            raise RuntimeError(
+                f"this step cannot be captured: it gives {name} a new value, which a graph does "
+                "not repeat; change a tensor in place instead, as by copy_(). Train without Replay"
+            )
+    if not torch.equal(random_state, torch.get_rng_state()):
+        raise RuntimeError(
+            "this step cannot be captured: it draws random numbers on the processor, which would "
+            "be the same in every step; draw them on the GPU. Train without Replay"
+        )
+
+
+def _state_of(algorithm: Any, prefix: str = "") -> dict[str, Any]:
+    """Where the tensors of an algorithm are, and its other values."""
+    state: dict[str, Any] = {}
+    for name, value in vars(algorithm).items():
+        if isinstance(value, Tensor):
+            state[prefix + name] = value.data_ptr()
+        elif isinstance(value, nn.Module):
+            for part, tensor in (*value.named_parameters(), *value.named_buffers()):
+                state[f"{prefix}{name}.{part}"] = tensor.data_ptr()
+        elif isinstance(value, Optimizer):
+            for number, slots in enumerate(value.state.values()):
+                for slot, held in slots.items():
+                    place = f"{prefix}{name}.state[{number}][{slot!r}]"
+                    state[place] = held.data_ptr() if isinstance(held, Tensor) else held
+        elif isinstance(value, bool | int | float | str | None):
+            state[prefix + name] = value
+        elif isinstance(value, list | tuple):
+            for number, member in enumerate(value):
+                if isinstance(member, Algorithm):
+                    state |= _state_of(member, f"{prefix}{name}[{number}].")
+    return state
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Refuse a step that waits for the GPU, before a capture fails on it.
+
+    Raises:
+        RuntimeError: If it does.
+    """
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    except RuntimeError as error:
+        if "synchronizing" not in str(error):
+            raise
+        raise RuntimeError(
+            "this step cannot be captured: it waits for the GPU, to read a number (item, float, "
+            "if) or to copy to or from the processor. Train without Replay"
+        ) from error
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)

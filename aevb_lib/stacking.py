@@ -1,0 +1,158 @@
+"""Many models of one shape as one: their parameters stacked along a leading axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+__all__ = ["Stack", "apply"]
+
+
+def apply(objective: Callable[..., Any], model: nn.Module, *tensors: Tensor, **options: Any) -> Any:
+    """Return an objective of a model; of a stack of models, that of each.
+
+    So an algorithm is written once, for one model: ``apply(sgvb_b, self.model, batch.images)``.
+
+    Args:
+        objective: Function of a model and tensors, with results that are tensors.
+        model: One model, or a :class:`Stack` of S.
+        *tensors: Arguments of the objective; for a stack each has a leading axis S.
+        **options: Named arguments of the objective, the same for all models.
+
+    Returns:
+        What the objective returns; of a stack, each tensor in it with a leading axis S.
+
+    Raises:
+        TypeError: If ``torch.func.vmap`` cannot compute this objective of a stack.
+
+    Example:
+        >>> import aevb_lib as aevb
+        >>> models = [aevb.VAE(aevb.GaussianMLP(16, 2), aevb.BernoulliMLP(2, 16)) for _ in range(3)]
+        >>> x = torch.rand(5, 16)
+        >>> apply(aevb.sgvb_b, models[0], x).bound.shape
+        torch.Size([5])
+        >>> apply(aevb.sgvb_b, Stack(models), x.expand(3, 5, 16)).bound.shape
+        torch.Size([3, 5])
+    """
+    if isinstance(model, Stack):
+        return model.map(objective, *tensors, **options)
+    return objective(model, *tensors, **options)
+
+
+class Stack(nn.Module):
+    """S models of one shape, whose parameters and buffers live in tensors with a leading axis S.
+
+    Each model stays what it was: its own tensors become the rows of the stacked ones, so whatever
+    changes either changes both, and a model can be evaluated, saved or drawn at any time. Move them
+    to a device before, not after.
+
+    Args:
+        models: Models of one class and one shape.
+
+    Raises:
+        ValueError: If there is no model, one is there twice, or they are not of one shape.
+
+    Example:
+        >>> models = [nn.Linear(2, 1) for _ in range(3)]
+        >>> stack = Stack(models)
+        >>> stack.stacked["weight"].shape
+        torch.Size([3, 1, 2])
+        >>> bool((models[1].weight == stack.stacked["weight"][1]).all())
+        True
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not models:
+            raise ValueError("there is no model to stack")
+        if len({id(model) for model in models}) < len(models):
+            raise ValueError("one model is there twice: each learner needs a model of its own")
+        shapes = [_shape_of(model) for model in models]
+        for number, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"models are stacked if they are of one shape, but model {number} differs from "
+                    f"model 0: {_difference(shapes[0], shape)}"
+                )
+        self.models = nn.ModuleList(models)
+        #: Parameters by name, shape ``[S, ...]``; leaves of their own, which collect gradients.
+        self.stacked = {
+            name: _stack_rows(list(rows))
+            for name, *rows in _by_name([model.named_parameters() for model in models])
+        }
+        self._stacked_buffers = {
+            name: _stack_rows(list(rows))
+            for name, *rows in _by_name([model.named_buffers() for model in models])
+        }
+        self._objective = _Objective(models[0])
+
+    def __len__(self) -> int:
+        """Number of models, S."""
+        return len(self.models)
+
+    def map(self, objective: Callable[..., Any], *tensors: Tensor, **options: Any) -> Any:
+        """Return an objective of every model, by ``torch.func.vmap``; see :func:`apply`.
+
+        Random numbers are drawn for each model on its own.
+        """
+
+        def of_one(stacked: dict[str, Tensor], tensors: tuple[Tensor, ...]) -> Any:
+            named = {f"model.{name}": tensor for name, tensor in stacked.items()}
+            return functional_call(self._objective, named, (objective, *tensors), options)
+
+        of_each = vmap(of_one, randomness="different")
+        try:
+            return of_each(self.stacked | self._stacked_buffers, tensors)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            name = getattr(objective, "__name__", type(objective).__name__)
+            kind = type(self.models[0]).__name__
+            raise TypeError(
+                f"{name} of a {kind} cannot be computed for several models at once; "
+                f"torch.func.vmap says: {str(error).splitlines()[0]} Train such models one by one."
+            ) from error
+
+
+class _Objective(nn.Module):
+    """A function of a model as the forward pass of a module, which is what torch can call."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, objective: Callable[..., Any], *tensors: Tensor, **options: Any) -> Any:
+        return objective(self.model, *tensors, **options)
+
+
+def _shape_of(model: nn.Module) -> dict[str, Any]:
+    """What models of one shape have in common."""
+    shape: dict[str, Any] = {
+        f"module {name!r}": type(module).__name__ for name, module in model.named_modules()
+    }
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        place = f"{list(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
+        shape[repr(name)] = place if tensor.requires_grad else f"{place}, without gradient"
+    return shape
+
+
+def _difference(expected: dict[str, Any], found: dict[str, Any]) -> str:
+    name = next(n for n in (*expected, *found) if expected.get(n) != found.get(n))
+    return f"{name} is {found.get(name, 'missing')} and not {expected.get(name, 'there')}"
+
+
+def _by_name(members: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Name, and the tensors of that name of all models."""
+    return [(rows[0][0], *(tensor for _, tensor in rows)) for rows in zip(*members, strict=True)]
+
+
+def _stack_rows(rows: list[Tensor]) -> Tensor:
+    """Return the stack of tensors, which from now on are its rows."""
+    stacked = torch.stack([row.detach() for row in rows])
+    for row, own in zip(rows, stacked, strict=True):
+        row.data = own
+    return stacked.requires_grad_(rows[0].requires_grad)
