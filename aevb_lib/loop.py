@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from aevb_lib.checkpoints import Checkpoint
 from aevb_lib.history import History, Record
+from aevb_lib.meter import Meter
 from aevb_lib.modes import evaluation_mode, modes_of, restore_modes
 from aevb_lib.randomness import own_randomness
 from aevb_lib.types import Algorithm, Batch, Batches, Scheduler
@@ -31,39 +32,51 @@ def train(
     record_every: int | None,
     record_at: Collection[int] | None,
     on_record: Callable[[list[History]], None] | None,
+    checkpoint: str | Path | None,
     progress: bool,
 ) -> list[History]:
     """Train the models of an algorithm, and return a history for each."""
     shape = (len(models),) if models_of(algorithm) else ()
     is_due, total = _plan(algorithm, batches, epochs, record_every, record_at)
-    histories, meter, modes = [History() for _ in models], _Meter(), modes_of(algorithm.model)
+    histories, meter, modes = [History() for _ in models], Meter(), modes_of(algorithm.model)
+    kept, done = None, 0
+    if checkpoint is not None:
+        path = Path(checkpoint).expanduser()
+        kept = Checkpoint(path, algorithm, batches, schedulers, histories, meter)
+        done = kept.load()
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
-    bar = tqdm(total=total, unit="step", leave=False, **hidden)
+    bar = tqdm(total=total, initial=meter.steps, unit="step", leave=False, **hidden)
+    is_first = True
+    meter.resume()
     try:
-        for batch in _stream(batches, epochs):
-            values = _step(algorithm, batch, shape, is_first=not meter.steps)
-            meter.add(values, batch.images.shape[-2])
-            for scheduler in schedulers:
-                scheduler.step()
-            bar.update()
-            if not is_due(meter.steps) and meter.steps < total:
-                continue
-            rows = meter.read(len(models))
-            if evaluate is not None:
-                rows = [
-                    row | _measured(evaluate, model)
-                    for row, model in zip(rows, models, strict=True)
-                ]
-            counters = meter.steps, meter.steps / len(batches), meter.examples, meter.seconds
-            for history, row in zip(histories, rows, strict=True):
-                history.records.append(Record(*counters, row))
-            if on_record is not None:
-                on_record(histories)
-            shown = {name: f"{value:.1f}" for name, value in rows[0].items()}
-            speed = len(models) * meter.images_per_second
-            bar.set_postfix(shown | {"images/s": f"{speed:,.0f}"})
-            meter.resume()
+        for epoch in range(done, epochs):
+            for batch in _checked(batches):
+                values = _step(algorithm, batch, shape, is_first=is_first)
+                is_first = False
+                meter.add(values, batch.images.shape[-2])
+                for scheduler in schedulers:
+                    scheduler.step()
+                bar.update()
+                if not is_due(meter.steps) and meter.steps < total:
+                    continue
+                rows = meter.read(len(models))
+                if evaluate is not None:
+                    rows = [
+                        row | _measured(evaluate, model)
+                        for row, model in zip(rows, models, strict=True)
+                    ]
+                counters = meter.steps, meter.steps / len(batches), meter.examples, meter.seconds
+                for history, row in zip(histories, rows, strict=True):
+                    history.records.append(Record(*counters, row))
+                if on_record is not None:
+                    on_record(histories)
+                shown = {name: f"{value:.1f}" for name, value in rows[0].items()}
+                speed = len(models) * meter.images_per_second
+                bar.set_postfix(shown | {"images/s": f"{speed:,.0f}"})
+                meter.resume()
+            if kept is not None:
+                kept.save(epoch + 1, is_last=epoch + 1 == epochs)
     except KeyboardInterrupt:
         for history in histories:
             history.interrupted = True
@@ -81,53 +94,6 @@ def train(
 def models_of(algorithm: Algorithm) -> list[nn.Module]:
     """Return the models of learners that are trained together; of one learner, none."""
     return list(getattr(getattr(algorithm, "model", None), "models", ()))
-
-
-class _Meter:
-    """Averages of what steps return, and how many steps, images and seconds there were."""
-
-    def __init__(self) -> None:
-        self.steps = self.examples = 0
-        self.seconds = self.images_per_second = 0.0
-        self.resume()
-
-    def resume(self) -> None:
-        """Begin a new row: nothing summed, the clock running."""
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._images = 0
-        self._started = time.perf_counter()
-
-    def add(self, values: dict[str, Tensor], images: int) -> None:
-        """Add one step, weighed by its images.
-
-        Summed on the device: reading a float here would make a GPU wait.
-        """
-        for name, value in values.items():
-            total = value * images
-            self._sums[name] = self._sums[name] + total if name in self._sums else total
-            self._counts[name] = self._counts.get(name, 0) + images
-        self._images += images
-        self.steps += 1
-        self.examples += images
-
-    def read(self, num_models: int) -> list[dict[str, float]]:
-        """Return each model's averages of this row, and stop the clock."""
-        rows: list[dict[str, float]] = [{} for _ in range(num_models)]
-        for name, total in self._sums.items():
-            for row, value in zip(rows, total.reshape(num_models).tolist(), strict=True):
-                row[f"train_{name}"] = value / self._counts[name]
-        seconds = time.perf_counter() - self._started
-        self.seconds += seconds
-        self.images_per_second = self._images / max(seconds, 1e-9)
-        broken = {name for row in rows for name, value in row.items() if not math.isfinite(value)}
-        if broken:
-            raise FloatingPointError(
-                f"{', '.join(sorted(broken))} stopped being finite by step {self.steps}: try a "
-                "smaller learning rate, and look for nan and for values outside [0, 1] in the "
-                "images"
-            )
-        return rows
 
 
 def _step(
@@ -197,25 +163,22 @@ def _plan(
     return frozenset(record_at).__contains__, total
 
 
-def _stream(batches: Batches, epochs: int) -> Iterator[Batch]:
-    """All batches of all epochs."""
-    is_first = True
-    for _ in range(epochs):
-        batch = None
-        for batch in batches:
-            if is_first and not isinstance(batch, Batch):
-                raise TypeError(
-                    f"the batches hold a {type(batch).__name__} instead of an aevb_lib.Batch: pass "
-                    "aevb_lib.ImageSet(images, labels).batches(100), or make each "
-                    "aevb_lib.Batch(images, labels, indices)"
-                )
-            is_first = False
-            yield batch
-        if batch is None:
-            raise ValueError(
-                f"an epoch had 0 batches although len(batches) is {len(batches)}: they must be "
-                "something that can be iterated over again, not a generator"
+def _checked(batches: Batches) -> Iterator[Batch]:
+    """The batches of one epoch."""
+    batch = None
+    for batch in batches:
+        if not isinstance(batch, Batch):
+            raise TypeError(
+                f"the batches hold a {type(batch).__name__} instead of an aevb_lib.Batch: pass "
+                "aevb_lib.ImageSet(images, labels).batches(100), or make each "
+                "aevb_lib.Batch(images, labels, indices)"
             )
+        yield batch
+    if batch is None:
+        raise ValueError(
+            f"an epoch had 0 batches although len(batches) is {len(batches)}: they must be "
+            "something that can be iterated over again, not a generator"
+        )
 
 
 def _check_numbers(values: object, origin: str, shape: tuple[int, ...] = ()) -> None:

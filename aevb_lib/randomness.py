@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-__all__ = ["own_randomness", "seed_everything"]
+__all__ = ["own_randomness", "random_state", "seed_everything", "set_random_state"]
 
 
 def seed_everything(seed: int) -> torch.Generator:
@@ -59,26 +59,37 @@ def own_randomness(device: torch.device | str, seed: int | None = None) -> Itera
     """
     places = dict.fromkeys([torch.device("cpu"), torch.device(device)])
     places.pop(torch.device("meta"), None)  # draws no numbers
-    states = {place: _state(place) for place in places}
+    states = {place: random_state(place) for place in places}
     try:
         if seed is not None:
             for place in places:
                 seeded = torch.Generator(place).manual_seed(operator.index(seed))
-                _set_state(place, seeded.get_state())
+                set_random_state(place, seeded.get_state())
         yield
     finally:
         for place, state in states.items():
-            _set_state(place, state)
+            set_random_state(place, state)
 
 
-def _state(place: torch.device) -> Tensor:
+def random_state(place: torch.device) -> Tensor:
+    """Return the state of a device's global generator.
+
+    Args:
+        place: The device.
+    """
     if place.type == "cpu":
         return torch.get_rng_state()
     state: Tensor = torch.get_device_module(place).get_rng_state(*_index(place))
     return state
 
 
-def _set_state(place: torch.device, state: Tensor) -> None:
+def set_random_state(place: torch.device, state: Tensor) -> None:
+    """Put a device's global generator into a state that :func:`random_state` returned.
+
+    Args:
+        place: The device.
+        state: The state.
+    """
     if place.type == "cpu":
         torch.set_rng_state(state)
     else:

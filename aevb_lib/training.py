@@ -7,6 +7,7 @@ for everything in this package, and for what you write yourself.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -28,6 +29,7 @@ def fit(
     record_every: int | None = None,
     record_at: Collection[int] | None = None,
     on_record: Callable[[History], None] | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> History:
     """Train, and return what happened.
@@ -55,6 +57,9 @@ def fit(
             always recorded.
         record_at: Steps to record instead, for rows that are not evenly spaced.
         on_record: Function called with the history after each new row, to draw it while it grows.
+        checkpoint: File in which the state is kept, at the end of an epoch and about once a minute,
+            so that a training that was killed goes on there when it is called again in the same
+            way. More ``epochs`` go on with one that is done.
         progress: Whether to show a progress bar. ``TQDM_DISABLE=1`` hides it everywhere.
 
     Returns:
@@ -63,7 +68,8 @@ def fit(
     Raises:
         TypeError: If the batches are not batches or cannot be iterated over again, or ``step`` or
             ``evaluate`` does not return named numbers.
-        ValueError: If there is nothing to do, or an epoch turns out to be empty.
+        ValueError: If there is nothing to do, an epoch turns out to be empty, or the checkpoint is
+            that of another training.
         FloatingPointError: If a training average is no longer a finite number.
 
     Example:
@@ -91,6 +97,7 @@ def fit(
         record_every=record_every,
         record_at=record_at,
         on_record=None if on_record is None else lambda histories: on_record(histories[0]),
+        checkpoint=checkpoint,
         progress=progress,
     )
     return history
@@ -106,6 +113,7 @@ def fit_each(
     record_every: int | None = None,
     record_at: Collection[int] | None = None,
     on_record: Callable[[list[History]], None] | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> list[History]:
     """Train many learners together, and return the history of each.
@@ -122,6 +130,7 @@ def fit_each(
         record_every: Number of steps between rows.
         record_at: Steps to record instead.
         on_record: Function called with all histories after each new row.
+        checkpoint: File in which the state is kept.
         progress: Whether to show a progress bar, with the numbers of the first learner.
 
     Returns:
@@ -158,5 +167,6 @@ def fit_each(
         record_every=record_every,
         record_at=record_at,
         on_record=on_record,
+        checkpoint=checkpoint,
         progress=progress,
     )

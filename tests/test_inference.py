@@ -408,7 +408,9 @@ def test_monte_carlo_em_leaves_an_encoder_alone():
 
 
 def test_impossible_monte_carlo_em():
-    with pytest.raises(IndexError, match=r"not among 0 to 49, with num_data=50: pass num_data=len\(train\)"):
+    with pytest.raises(
+        IndexError, match=r"not among 0 to 49, with num_data=50: pass num_data=len\(train\)"
+    ):
         make_monte_carlo_em().step(
             aevb.Batch(torch.rand(1, P), torch.zeros(1).long(), torch.tensor([50]))
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from aevb_lib.members import optimizers_of, tensors_of
 from aevb_lib.types import Algorithm, Batch
 
 __all__ = ["Replay"]
@@ -50,7 +51,7 @@ class Replay:
 
     def __init__(self, algorithm: Algorithm) -> None:
         self.algorithm = algorithm
-        self._optimizers = list(_optimizers_of(algorithm))
+        self._optimizers = list(optimizers_of(algorithm).values())
         self._graph: _Graph | None = None
         self._num_eager = 0
 
@@ -135,16 +136,6 @@ class _Graph:
         return {name: value.clone() for name, value in self.values.items()}
 
 
-def _optimizers_of(algorithm: Any) -> Iterator[Optimizer]:
-    """Optimizers of an algorithm, and of those it is made from."""
-    for value in vars(algorithm).values():
-        for member in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(member, Optimizer):
-                yield member
-            elif isinstance(member, Algorithm):
-                yield from _optimizers_of(member)
-
-
 def _prepare(optimizer: Optimizer, device: torch.device) -> None:
     """Make an optimizer's step one that can be captured."""
     kind = type(optimizer).__name__
@@ -182,7 +173,7 @@ def _first_change(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> 
 
 
 @contextmanager
-def _watched(algorithm: Any) -> Iterator[None]:
+def _watched(algorithm: Algorithm) -> Iterator[None]:
     """Refuse a step whose repetition would not be the next step.
 
     Raises:
@@ -205,26 +196,18 @@ def _watched(algorithm: Any) -> Iterator[None]:
         )
 
 
-def _state_of(algorithm: Any, prefix: str = "") -> dict[str, Any]:
-    """Where the tensors of an algorithm are, and its other values."""
-    state: dict[str, Any] = {}
-    for name, value in vars(algorithm).items():
-        if isinstance(value, Tensor):
-            state[prefix + name] = value.data_ptr()
-        elif isinstance(value, nn.Module):
-            for part, tensor in (*value.named_parameters(), *value.named_buffers()):
-                state[f"{prefix}{name}.{part}"] = tensor.data_ptr()
-        elif isinstance(value, Optimizer):
-            for number, slots in enumerate(value.state.values()):
-                for slot, held in slots.items():
-                    place = f"{prefix}{name}.state[{number}][{slot!r}]"
-                    state[place] = held.data_ptr() if isinstance(held, Tensor) else held
-        elif isinstance(value, bool | int | float | str | None):
-            state[prefix + name] = value
-        elif isinstance(value, list | tuple):
-            for number, member in enumerate(value):
-                if isinstance(member, Algorithm):
-                    state |= _state_of(member, f"{prefix}{name}[{number}].")
+def _state_of(algorithm: Algorithm) -> dict[str, Any]:
+    """Where the tensors of an algorithm and its optimizers are, and its numbers."""
+    state: dict[str, Any] = {
+        name: value for name, value in vars(algorithm).items() if isinstance(value, int | float)
+    }
+    for name, tensor in tensors_of(algorithm).items():
+        state[name] = tensor.data_ptr()
+    for name, optimizer in optimizers_of(algorithm).items():
+        for number, slots in enumerate(optimizer.state.values()):
+            for slot, held in slots.items():
+                place = held.data_ptr() if isinstance(held, Tensor) else held
+                state[f"{name}.state[{number}][{slot!r}]"] = place
     return state
 
 

@@ -1,0 +1,69 @@
+"""What an algorithm is made of: its tensors and its optimizers, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from aevb_lib.types import Algorithm
+
+__all__ = ["optimizers_of", "tensors_of"]
+
+
+def tensors_of(algorithm: Algorithm) -> dict[str, Tensor]:
+    """Return the parameters, buffers and other tensors of an algorithm, each once.
+
+    Args:
+        algorithm: Any algorithm. Others that it is made from are looked into, alone or in a list.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> model = aevb.LatentVariableModel(aevb.BernoulliMLP(2, 16, ()))
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> list(tensors_of(aevb.MonteCarloEM(model, optimizer, num_data=10)))[:2]
+        ['model.decoder.mlp.layers.0.weight', 'model.decoder.mlp.layers.0.bias']
+    """
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in _members(algorithm):
+        if isinstance(value, nn.Module):
+            parts = [*value.named_parameters(name), *value.named_buffers(name)]
+        else:
+            parts = [(name, value)] if isinstance(value, Tensor) else []
+        for part, tensor in parts:
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                found[part] = tensor
+    return found
+
+
+def optimizers_of(algorithm: Algorithm) -> dict[str, Optimizer]:
+    """Return the optimizers of an algorithm, each once; see :func:`tensors_of`.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> model = aevb.mnist_vae(2)
+        >>> list(optimizers_of(aevb.AEVB(model, torch.optim.Adam(model.parameters()))))
+        ['optimizer']
+    """
+    found: dict[str, Optimizer] = {}
+    for name, value in _members(algorithm):
+        if isinstance(value, Optimizer) and not any(value is other for other in found.values()):
+            found[name] = value
+    return found
+
+
+def _members(algorithm: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Attributes of an algorithm, then those of algorithms that it is made from."""
+    for name, value in vars(algorithm).items():
+        yield f"{prefix}{name}", value
+        several = value if isinstance(value, list | tuple) else []
+        for number, member in enumerate(several):
+            if isinstance(member, Algorithm):
+                yield from _members(member, f"{prefix}{name}[{number}].")
+        # What is private is made from what is public: the leader of a Together.
+        if isinstance(value, Algorithm) and not name.startswith("_"):
+            yield from _members(value, f"{prefix}{name}.")

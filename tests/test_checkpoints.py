@@ -1,0 +1,156 @@
+"""A training that ends and goes on: the same as one that never ended."""
+
+import json
+
+import pytest
+import torch
+from test_inference import ALGORITHMS, P, make_aevb, make_monte_carlo_em, with_optimizers
+
+import aevb_lib as aevb
+from aevb_lib import checkpoints
+
+DATA = aevb.ImageSet(torch.rand(50, P, generator=torch.Generator().manual_seed(0)))
+each_algorithm = pytest.mark.parametrize(
+    "make", [make for make, *_ in ALGORITHMS.values()], ids=ALGORITHMS
+)
+
+
+@pytest.fixture(autouse=True)
+def after_every_epoch(monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+
+
+def rows(history):
+    return [(r.step, r.epoch, r.examples, r.metrics) for r in history]
+
+
+class Killed(BaseException):
+    pass
+
+
+def run(make, path=None, kill_at=None, kind=torch.optim.Adam, scheduled=False, **options):
+    """Train from a seed, as a fresh process would."""
+    torch.manual_seed(0)
+    learner = with_optimizers(make(), kind, lr=0.01)
+    batches = DATA.batches(20, generator=torch.Generator().manual_seed(7))
+    if scheduled:
+        options["scheduler"] = torch.optim.lr_scheduler.OneCycleLR(
+            learner.optimizer, 0.1, total_steps=13
+        )
+    step, count = learner.step, iter(range(10**6))
+
+    def killed(batch):
+        if next(count) == kill_at:
+            raise Killed
+        return step(batch)
+
+    learner.step = killed
+    history = aevb.fit(
+        learner,
+        batches,
+        epochs=4,
+        evaluate=lambda model: {"noise": float(torch.rand(1))},
+        checkpoint=path,
+        progress=False,
+        **{"record_at": [2, 5, 7, 12]} | options,
+    )
+    weights = torch.cat([p.detach().flatten() for p in learner.model.parameters()])
+    return history, weights
+
+
+@each_algorithm
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.Adagrad])
+def test_a_killed_training_goes_on_as_if_nothing_had_been(make, kind, tmp_path):
+    path = tmp_path / "state.pt"
+    whole, weights = run(make, kind=kind)
+    for kill_at in (7, 4):  # in the third epoch; then in what is the fourth
+        with pytest.raises(Killed):
+            run(make, path, kill_at=kill_at, kind=kind)
+    resumed, again = run(make, path, kind=kind)
+    assert rows(resumed) == rows(whole)
+    assert torch.equal(again, weights)
+    assert resumed["seconds"] == sorted(resumed["seconds"])
+    done, _ = run(make, path, kill_at=0, kind=kind)  # nothing is left to do
+    assert rows(done) == rows(whole)
+
+
+def test_a_schedule_goes_on_too(tmp_path):
+    whole, weights = run(make_aevb, scheduled=True)
+    with pytest.raises(Killed):
+        run(make_aevb, tmp_path / "state.pt", kill_at=7, scheduled=True)
+    resumed, again = run(make_aevb, tmp_path / "state.pt", scheduled=True)
+    assert rows(resumed) == rows(whole)
+    assert torch.equal(again, weights)
+
+
+def test_many_learners_go_on_too(tmp_path):
+    def train(path, kill_at=None):
+        torch.manual_seed(0)
+        members = [with_optimizers(make_monte_carlo_em(), torch.optim.Adam, lr=0.01 * (i + 1))
+                   for i in range(3)]  # fmt: skip
+        together = aevb.Together(members)
+        generators = [torch.Generator().manual_seed(i) for i in range(3)]
+        epochs = 4 if kill_at is None else kill_at
+        histories = aevb.fit_each(
+            together,
+            DATA.batches(20, generator=generators),
+            epochs=epochs,
+            checkpoint=path,
+            progress=False,
+        )
+        return [rows(h) for h in histories], torch.cat([m.codes for m in members])
+
+    whole, codes = train(None)
+    train(tmp_path / "state.pt", kill_at=2)
+    resumed, again = train(tmp_path / "state.pt")
+    assert resumed == whole
+    assert torch.equal(again, codes)
+
+
+def test_more_epochs_go_on_with_what_is_done(tmp_path):
+    learner = make_aevb()
+    for epochs in (1, 3):
+        history = aevb.fit(
+            learner,
+            DATA.batches(25),
+            epochs=epochs,
+            checkpoint=str(tmp_path / "state.pt"),
+            progress=False,
+        )
+    assert history["epoch"] == [1.0, 2.0, 3.0]
+
+
+def test_the_state_of_another_training_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    run(make_aevb, path)
+    with pytest.raises(ValueError, match=r"state\.pt holds the state of another training"):
+        run(make_monte_carlo_em, path)
+
+
+def test_a_file_that_was_half_written_is_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "state.pt"
+    with pytest.raises(Killed):
+        run(make_aevb, path, kill_at=7)
+    before = path.read_bytes()
+
+    def fail(state, temporary):
+        temporary.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        run(make_aevb, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_is_written_once_a_minute(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 60.0)
+    with pytest.raises(Killed):
+        run(make_aevb, tmp_path / "state.pt", kill_at=10)
+    assert list(tmp_path.iterdir()) == []
+    history, _ = run(make_aevb, tmp_path / "state.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["epochs"] == 4
+    assert json.loads(state["histories"][0])["records"][-1]["step"] == history.last.step
