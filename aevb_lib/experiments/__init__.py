@@ -6,8 +6,9 @@ these files. Nothing in them is typed by hand, and ``verify`` trains any of them
 """
 
 from aevb_lib.experiments.codes import MeasuredCodes, measure_codes
-from aevb_lib.experiments.comparison import Comparison, ComparisonRun, new_learner
+from aevb_lib.experiments.comparison import Comparison
 from aevb_lib.experiments.race import Race, VariantRun
+from aevb_lib.experiments.recipe import ComparisonRun, new_learner
 from aevb_lib.experiments.recording import record, run_study, verify
 from aevb_lib.experiments.results import Result, Run
 from aevb_lib.experiments.store import Store

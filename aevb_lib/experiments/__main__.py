@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from argparse import BooleanOptionalAction
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -51,6 +52,12 @@ def main(
         command.add_argument("study", choices=studies)
         command.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=list(SEEDS))
         command.add_argument("--device", default="cpu")
+    run.add_argument(
+        "--together",
+        action=BooleanOptionalAction,
+        default=None,
+        help="train all seeds of a configuration in one training; by default on a GPU",
+    )
     where = run.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=_positive, default=1, help="runs at a time, one thread each")
     where.add_argument("--scheduler", help="address of a Dask scheduler, to run on its workers")
@@ -58,7 +65,8 @@ def main(
     check.add_argument(
         "--tolerance",
         type=float,
-        help="largest difference that is no failure; by default the study's own",
+        help="largest difference that is no failure; by default the study's own, or that which "
+        "the spread over seeds allows",
     )
     options = parser.parse_args(arguments)
     if options.command == "list":
@@ -110,7 +118,10 @@ def _run(
                 workers.enter_context(cluster(options.scheduler, store))
             except (ImportError, OSError, ValueError) as error:
                 parser.error(f"argument --scheduler: {error}")
-        for result in run_study(study, store, jobs=options.jobs, seeds=options.seeds):
+        results = run_study(
+            study, store, jobs=options.jobs, seeds=options.seeds, together=options.together
+        )
+        for result in results:
             tqdm.write(f"{study.name}: {result.run.name} recorded")
     return 0
 
@@ -127,18 +138,22 @@ def _table(study: Study[Any], store: Store) -> int:
 def _verify(
     study: Study[Any], store: Store, options: argparse.Namespace, parser: argparse.ArgumentParser
 ) -> int:
-    tolerance = study.tolerance if options.tolerance is None else options.tolerance
-    differences = []
+    is_passed = []
     try:
-        for result, difference in verify(study, store, seeds=options.seeds, epochs=options.epochs):
-            differences.append(difference)
-            print(f"{result.run.name}: {difference:.4f} {study.unit} from the record", flush=True)
+        for check in verify(study, store, seeds=options.seeds, epochs=options.epochs):
+            limit = check.allowed if options.tolerance is None else options.tolerance
+            is_passed.append(check.difference <= limit)
+            print(
+                f"{check.name}: {check.difference:.4f} {study.unit} from the record, {check.reason}"
+                + ("" if is_passed[-1] else ": TOO FAR"),
+                flush=True,
+            )
     except VerificationError as error:
         parser.error(str(error))
-    if not differences:
+    if not is_passed:
         print(f"nothing to verify: no run of {study.name} with these seeds is recorded")
         return 1
-    return int(any(difference > tolerance for difference in differences))
+    return int(not all(is_passed))
 
 
 if __name__ == "__main__":

@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["commit_of", "provenance"]
+from aevb_lib.experiments.results import Run
+
+__all__ = ["commit_of", "hardware", "provenance"]
 
 
-def provenance(training_seconds: float, device: str) -> dict[str, Any]:
+def provenance(
+    training_seconds: float, device: str, *, together: Sequence[Run] = ()
+) -> dict[str, Any]:
     """Return what one needs to know to do a run again: versions, commit, hardware, date, seconds.
 
     Args:
-        training_seconds: Wall-clock time of the training.
+        training_seconds: Wall-clock time of the training, of all runs that were trained together.
         device: Device of the computation.
+        together: Runs that were trained together, whose seeds are noted if there are several.
     """
-    accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "commit": commit_of(Path(__file__).parent),
-        "hardware": accelerator or f"{platform.machine()} CPU, {torch.get_num_threads()} thread",
+        "hardware": hardware(device),
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "training_seconds": round(training_seconds, 1),
-    }
+    } | ({"seeds_together": [run.seed for run in together]} if len(together) > 1 else {})
+
+
+def hardware(device: str) -> str:
+    """Return what computes on a device.
+
+    Args:
+        device: The device.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread"
 
 
 def commit_of(folder: Path) -> str | None:

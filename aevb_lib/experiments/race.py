@@ -9,7 +9,8 @@ from torch import Tensor
 
 from aevb_lib.data import ImageSet
 from aevb_lib.evidence import ais_log_likelihood, hmc_log_likelihood
-from aevb_lib.experiments.comparison import Comparison, ComparisonRun
+from aevb_lib.experiments.comparison import Comparison
+from aevb_lib.experiments.recipe import ComparisonRun
 from aevb_lib.experiments.results import SEEDS
 from aevb_lib.models import LatentVariableModel
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from aevb_lib.archives import default_root
@@ -65,6 +67,25 @@ class Store:
             return self.weights / ships_in
         cache = default_root() if self.folder is None else self.folder / "cache"
         return cache / "weights" / run.study / f"{run.regime}-seed{run.seed}"
+
+    @contextmanager
+    def checkpoint(self, runs: Sequence[Run]) -> Iterator[Path]:
+        """Give runs that are trained together a file for their state, until they are recorded.
+
+        A run that was killed finds it there. It is removed when the ``with`` block ends well.
+
+        Args:
+            runs: The runs.
+
+        Yields:
+            The path of the file, in the user's cache.
+        """
+        seeds = "-".join(str(run.seed) for run in runs)
+        cache = default_root() if self.folder is None else self.folder / "cache"
+        device = torch.device(self.device).type
+        path = cache / "checkpoints" / runs[0].study / f"{runs[0].name}-of-{seeds}-{device}.pt"
+        yield path
+        path.unlink(missing_ok=True)
 
     def images(self, regime: str = "grey") -> tuple[ImageSet, ImageSet]:
         """Return MNIST's training and test images on the device."""

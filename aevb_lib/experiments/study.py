@@ -11,6 +11,7 @@ from torch import nn
 
 from aevb_lib.experiments.results import SEEDS, R, Result
 from aevb_lib.experiments.store import ASSETS, Store
+from aevb_lib.history import History
 
 __all__ = ["Study", "VerificationError"]
 
@@ -64,6 +65,37 @@ class Study(ABC, Generic[R]):
         Raises:
             VerificationError: If that much is not recorded, or it was recorded in another way.
         """
+
+    def do_together(self, runs: Sequence[R], store: Store) -> list[Result[R]]:
+        """Do runs that differ in their seed only, as a study that trains may do in one training.
+
+        Args:
+            runs: The runs.
+            store: Store of the weights, and the device.
+
+        Returns:
+            Their results, in the same order.
+
+        Raises:
+            KeyboardInterrupt: If interrupted.
+        """
+        return [self.do(run, store) for run in runs]
+
+    def train_again(self, runs: Sequence[R], store: Store, *, epochs: int) -> list[History]:
+        """Train the beginning of runs that differ in their seed only, if the study trains.
+
+        On another kind of device a seed gives other noise. Then single runs cannot be compared with
+        their records, but the means over seeds can.
+
+        Args:
+            runs: The runs.
+            store: Store of the device.
+            epochs: Number of epochs.
+
+        Returns:
+            Their histories; none if the study trains nothing.
+        """
+        return []
 
     def new_model(self, run: R) -> Any:
         """Return the untrained model of a run, in a study that keeps weights.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,11 +24,12 @@ from aevb_lib.experiments.results import SEEDS, Result, Run
 from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.experiments.summaries import mean_and_spread
+from aevb_lib.experiments.together import train_all
 from aevb_lib.history import History
 from aevb_lib.inference import AEVB, Reconstruction
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.randomness import seed_everything
-from aevb_lib.training import fit
+from aevb_lib.types import Algorithm
 
 __all__ = [
     "LATENT_DIMENSION",
@@ -73,12 +75,18 @@ class TrainedModels(Study[TrainedRun]):
 
     def do(self, run: TrainedRun, store: Store) -> Result[TrainedRun]:
         """Train a model, keep its weights, and return what happened."""
-        model, history, test = self._train(run, run.epochs, store)
-        if history.interrupted:
-            raise KeyboardInterrupt
-        final = _final(run, model, test)
-        self.save_model(model, run, store)
-        return Result(run, history, final, provenance(history.last.seconds, store.device))
+        return self.do_together([run], store)[0]
+
+    def do_together(self, runs: Sequence[TrainedRun], store: Store) -> list[Result[TrainedRun]]:
+        """Train the models of some seeds, keep their weights, and return what happened."""
+        with store.checkpoint(runs) as checkpoint:
+            models, histories, test = self._train(runs, runs[0].epochs, store, checkpoint)
+            results = []
+            for run, model, history in zip(runs, models, histories, strict=True):
+                origin = provenance(history.last.seconds, store.device, together=runs)
+                results.append(Result(run, history, _final(run, model, test), origin))
+                self.save_model(model, run, store)
+        return results
 
     def redo(self, result: Result[TrainedRun], store: Store = ASSETS, *, epochs: int = 1) -> float:
         """Train the first epochs again; return the largest difference of the log-likelihood."""
@@ -86,9 +94,15 @@ class TrainedModels(Study[TrainedRun]):
             raise VerificationError(
                 f"cannot verify {epochs} epochs: {len(result.history)} are recorded"
             )
-        _, history, _ = self._train(result.run, epochs, store)
+        (history,) = self.train_again([result.run], store, epochs=epochs)
         recorded = result.history["log_likelihood"][:epochs]
         return max(abs(a - b) for a, b in zip(history["log_likelihood"], recorded, strict=True))
+
+    def train_again(
+        self, runs: Sequence[TrainedRun], store: Store, *, epochs: int
+    ) -> list[History]:
+        """Train the first epochs of some seeds, and return what happened."""
+        return self._train(runs, epochs, store)[1]
 
     def new_model(
         self, run: TrainedRun, generator: torch.Generator | None = None
@@ -98,23 +112,38 @@ class TrainedModels(Study[TrainedRun]):
         return new(run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
 
     def _train(
-        self, run: TrainedRun, epochs: int, store: Store
-    ) -> tuple[VAE | Autoencoder, History, ImageSet]:
-        train, test = store.images(run.regime)
-        generator = seed_everything(run.seed)
-        model = self.new_model(run, generator).to(store.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
+        self,
+        runs: Sequence[TrainedRun],
+        epochs: int,
+        store: Store,
+        checkpoint: Path | None = None,
+    ) -> tuple[list[VAE | Autoencoder], list[History], ImageSet]:
+        train, test = store.images(runs[0].regime)
         seen = train[: self.num_seen]
+        generators = [seed_everything(run.seed) for run in runs]
+        models = [
+            self.new_model(run, generator).to(store.device)
+            for run, generator in zip(runs, generators, strict=True)
+        ]
 
         def evaluate(model: VAE | Autoencoder) -> dict[str, float]:
             return _measured(model, test, seen)
 
-        learner = (
-            AEVB(model, optimizer) if isinstance(model, VAE) else Reconstruction(model, optimizer)
+        histories = train_all(
+            [_learner(run, model) for run, model in zip(runs, models, strict=True)],
+            train,
+            generators,
+            batch_size=runs[0].batch_size,
+            epochs=epochs,
+            evaluate=evaluate,
+            checkpoint=checkpoint,
         )
-        batches = train.batches(run.batch_size, generator=generator)
-        history = fit(learner, batches, epochs=epochs, evaluate=evaluate, progress=False)
-        return model, history, test
+        return models, histories, test
+
+
+def _learner(run: TrainedRun, model: VAE | Autoencoder) -> Algorithm:
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
+    return AEVB(model, optimizer) if isinstance(model, VAE) else Reconstruction(model, optimizer)
 
 
 def _measured(model: VAE | Autoencoder, test: ImageSet, seen: ImageSet) -> dict[str, float]:
