@@ -9,7 +9,7 @@ from aevb_lib.experiments.codes import MeasuredCodes, measure_codes
 from aevb_lib.experiments.comparison import Comparison
 from aevb_lib.experiments.race import Race, VariantRun
 from aevb_lib.experiments.recipe import ComparisonRun, new_learner
-from aevb_lib.experiments.recording import record, run_study, verify
+from aevb_lib.experiments.recording import Verification, record, run_study, verify
 from aevb_lib.experiments.results import Result, Run
 from aevb_lib.experiments.store import Store
 from aevb_lib.experiments.studies import STUDIES, load_result
@@ -21,6 +21,7 @@ from aevb_lib.experiments.summaries import (
     metric_at,
     recorded_band,
 )
+from aevb_lib.experiments.together import allowed_difference, same_but_seed
 from aevb_lib.experiments.trained import (
     TrainedModels,
     TrainedRun,
@@ -41,7 +42,9 @@ __all__ = [
     "TrainedModels",
     "TrainedRun",
     "VariantRun",
+    "Verification",
     "VerificationError",
+    "allowed_difference",
     "group_results",
     "latent_dimension_table",
     "load_result",
@@ -54,5 +57,6 @@ __all__ = [
     "recorded_band",
     "regimes_table",
     "run_study",
+    "same_but_seed",
     "verify",
 ]
