@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,22 +89,27 @@ def train_all(
 def allowed_difference(a: Sequence[float], b: Sequence[float]) -> float:
     r"""Return how far the means of two sets of seeds may be apart if both are of one distribution.
 
-    .. math:: t \sqrt{s_a^2 / n_a + s_b^2 / n_b}
+    .. math::
+        t\, s \sqrt{\frac1{n_a} + \frac1{n_b}}, \qquad
+        s^2 = \frac{(n_a - 1) s_a^2 + (n_b - 1) s_b^2}{n_a + n_b - 2}
 
-    with Student's t for Welch's degrees of freedom; one comparison in ten thousand exceeds it.
+    with Student's t for :math:`n_a + n_b - 2` degrees of freedom; of normal distributions one pair
+    of sets in ten thousand exceeds it.
 
     Args:
-        a: One number per seed, two at least.
-        b: The same of other runs.
+        a: One number per seed.
+        b: The same of other runs; three seeds in all, or more.
+
+    Raises:
+        ValueError: If there are too few seeds for a spread.
 
     Example:
         >>> print(f"{allowed_difference([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]):.1f}")
         12.7
     """
-    parts = np.array([np.var(values, ddof=1) / len(values) for values in (a, b)])
-    if not parts.any():
-        return 0.0
-    freedom = parts.sum() ** 2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (a, b), strict=True)
-    )
-    return float(stats.t.ppf(1 - LEVEL / 2, freedom) * np.sqrt(parts.sum()))
+    freedom = len(a) + len(b) - 2
+    if min(len(a), len(b)) < 1 or freedom < 1:
+        raise ValueError(f"{len(a)} and {len(b)} seeds have no spread: give three in all or more")
+    squares = sum(float(np.var(values)) * len(values) for values in (a, b))
+    error = math.sqrt(squares / freedom * (1 / len(a) + 1 / len(b)))
+    return float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error

@@ -108,7 +108,7 @@ def interrupt_fit(times: int) -> int:
                 history = aevb.fit(
                     learner,
                     batches,
-                    epochs=8,
+                    epochs=40,
                     evaluate=lambda m: {"elbo": aevb.mean_elbo(m, data)},
                     record_every=3,
                     progress=False,
@@ -118,7 +118,7 @@ def interrupt_fit(times: int) -> int:
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         interrupted += history.interrupted
-        steps = [3 * (k + 1) for k in range(26)] + [80]
+        steps = [*range(3, 400, 3), 400]
         assert history["step"] == steps[: len(history)] if len(history) else True
         assert all(set(row.metrics) == set(history.metrics) for row in history)
         assert aevb.History.from_json(history.to_json()) == history
