@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
@@ -40,7 +41,8 @@ def ascend(objective: Tensor, optimizer: Steps) -> None:
         tensor([0.3000])
     """
     optimizer.zero_grad()
-    (-objective.sum()).backward()
+    # Optimizers descend, so the gradient of each value is minus one.
+    objective.backward(torch.full_like(objective, -1.0))
     optimizer.step()
 
 

@@ -16,6 +16,7 @@ from aevb_lib.history import History, Record
 from aevb_lib.meter import Meter
 from aevb_lib.modes import evaluation_mode, modes_of, restore_modes
 from aevb_lib.randomness import own_randomness
+from aevb_lib.stacking import Stack
 from aevb_lib.types import Algorithm, Batch, Batches, Scheduler
 
 __all__ = ["models_of", "train"]
@@ -93,7 +94,8 @@ def train(
 
 def models_of(algorithm: Algorithm) -> list[nn.Module]:
     """Return the models of learners that are trained together; of one learner, none."""
-    return list(getattr(getattr(algorithm, "model", None), "models", ()))
+    model = getattr(algorithm, "model", None)
+    return list(model.models) if isinstance(model, Stack) else []
 
 
 def _step(

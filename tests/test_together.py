@@ -270,6 +270,29 @@ def test_impossible_togethers():
         aevb.Together([first, second])
 
 
+def test_a_model_of_models_is_one_model():
+    model = make_aevb().model
+    model.models = nn.ModuleList([nn.Linear(1, 1)])
+    learner = aevb.AEVB(model, torch.optim.SGD(model.parameters(), lr=0.01))
+    assert len(aevb.fit(learner, DATA.batches(25), epochs=1, progress=False)) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions(dtype):
+    members = learners(make_aevb)
+    images = DATA.images[:20]
+    if dtype == torch.float64:
+        images = images.double()
+        for member in members:
+            member.model.double()
+    together = aevb.Together(members)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        for _ in range(3):
+            values = together.step(batch_of(images))
+    assert values["elbo"].dtype == images.dtype
+    assert values["elbo"].isfinite().all()
+
+
 def test_fit_and_fit_each_name_each_other():
     together = aevb.Together(learners(make_aevb))
     with pytest.raises(TypeError, match=r"many histories: use aevb_lib\.fit_each"):
