@@ -36,6 +36,7 @@ from aevb_lib.history import History, Record
 from aevb_lib.inference import (
     AEVB,
     MonteCarloEM,
+    OnlineMonteCarloEM,
     Reconstruction,
     Replay,
     Together,
@@ -77,6 +78,7 @@ __all__ = [
     "LatentVariableModel",
     "LinearGaussian",
     "MonteCarloEM",
+    "OnlineMonteCarloEM",
     "Reconstruction",
     "Record",
     "Replay",

@@ -623,8 +623,6 @@ def test_the_command_line_end_to_end(command, store, tmp_path, capsys):
         ("latent-dimension", 1.0, "nats"),
         ("regimes", 1.0, "nats"),
         ("bound-vs-samples", 1.0, "nats"),
-        ("likelihood-race", 15.0, "nats"),
-        ("mcem-variants", 15.0, "nats"),
         ("codes", 0.01, "of the images"),
     ],
 )

@@ -258,7 +258,7 @@ def test_impossible_togethers():
         aevb.Together([])
     with pytest.raises(ValueError, match="one model is there twice"):
         aevb.Together([first, first])
-    with pytest.raises(TypeError, match=r"not \['AEVB', 'MonteCarloEM'\]"):
+    with pytest.raises(TypeError, match=r"not \['AEVB', 'OnlineMonteCarloEM'\]"):
         aevb.Together([first, make_monte_carlo_em()])
     wide = aevb.VAE(aevb.GaussianMLP(P, D, (9,)), aevb.BernoulliMLP(D, P, (8,)))
     with pytest.raises(ValueError, match=r"model 1 differs .* is \[9, 16\], .* and not \[8, 16\]"):

@@ -96,10 +96,26 @@ def test_records_from_elsewhere_are_compared_through_the_spread(tmp_path):
     ]
     for check in checks:
         assert check.is_passed
-        assert check.reason.startswith("made on NVIDIA H200; the spread over 3 seeds allows ")
+        assert check.reason.startswith(
+            "made on NVIDIA H200; the spread over 3 recorded seeds allows "
+        )
         assert 0 < check.allowed < 30
-    with pytest.raises(VerificationError, match="which needs two at least"):
-        list(verify(MANY, store, seeds=[1]))
+    checks = list(verify(MANY, store, seeds=[1], epochs=3))  # one seed, with all that are recorded
+    assert checks[0].name == "vae-grey-d002, seeds 1"
+    assert all(check.is_passed for check in checks)
+    for run in MANY.runs:
+        if run.seed > 0:
+            store.result_path(run).unlink()
+    with pytest.raises(VerificationError, match="which needs two recorded at least"):
+        list(verify(MANY, store))
+
+
+def test_chaotic_runs_are_compared_through_the_spread_here_too(store):
+    study = replace(MANY, is_chaotic=True)
+    list(run_study(study, store))
+    (check, _) = verify(study, store, seeds=[0])
+    assert check.is_passed
+    assert "the spread over 3 recorded seeds allows" in check.reason
 
 
 def test_a_mean_that_is_out_of_the_spread_is_found(tmp_path, capsys):

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from aevb_lib.experiments.judge import record_judge
 from aevb_lib.experiments.recording import run_study, verify
-from aevb_lib.experiments.results import SEEDS
 from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.experiments.studies import STUDIES
 from aevb_lib.experiments.study import Study, VerificationError
@@ -50,7 +49,7 @@ def main(
     table.add_argument("study", choices=[name for name in studies if studies[name].table])
     for command in (run, check):
         command.add_argument("study", choices=studies)
-        command.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=list(SEEDS))
+        command.add_argument("--seeds", type=int, nargs="+", help="by default all")
         command.add_argument("--device", default="cpu")
     run.add_argument(
         "--together",
@@ -77,6 +76,8 @@ def main(
     study = studies[options.study]
     if options.command == "table":
         return _table(study, store)
+    if unknown := set(options.seeds or ()) - {run.seed for run in study.runs}:
+        parser.error(f"argument --seeds: {study.name} has no seed {min(unknown)}")
     store = replace(store, device=options.device)
     if options.command == "verify":
         _check_device(check, options.device)

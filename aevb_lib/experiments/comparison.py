@@ -51,7 +51,7 @@ class Comparison(Study[ComparisonRun]):
         early_steps: Number of steps after which the paper's "first few iterations" are over.
         num_images: Number of images, seen and unseen, that are measured in each row.
         num_stretches: Number of stretches of ten steps, of which the fastest tells what a step
-            costs.
+            costs; 0 for none.
     """
 
     first_row: int = 500
@@ -79,7 +79,7 @@ class Comparison(Study[ComparisonRun]):
             ValueError: If there is no such algorithm.
         """
         train, test = _images(runs[0], store)
-        early = self._early_performances(runs, train)
+        early = self.early_performances(runs, train, store)
         chosen = [
             max(own, key=lambda rate: own[rate]) if run.learning_rate is None else run.learning_rate
             for run, own in zip(runs, early, strict=True)
@@ -91,12 +91,13 @@ class Comparison(Study[ComparisonRun]):
                 final = {
                     "learning_rate": chosen[index],
                     "learning_rates": {str(rate): value for rate, value in early[index].items()},
-                    **self.measure_at_the_end(learner.model, train, test),
+                    **self.measure_at_the_end(run, learner.model, train, test),
                 }
                 self.save_model(learner.model, run, store)
-                final["step_seconds"] = _step_seconds(
-                    learner, train, run.batch_size, self.num_stretches
-                )
+                if self.num_stretches:
+                    final["step_seconds"] = _step_seconds(
+                        learner, train, run.batch_size, self.num_stretches
+                    )
                 seconds = histories[index].last.seconds
                 origin = provenance(seconds, store.device, together=runs)
                 results.append(Result(run, histories[index], final, origin))
@@ -143,10 +144,18 @@ class Comparison(Study[ComparisonRun]):
         return self.measure(model, train)["elbo"]
 
     def measure_at_the_end(
-        self, model: LatentVariableModel, train: ImageSet, test: ImageSet
+        self, run: ComparisonRun, model: LatentVariableModel, train: ImageSet, test: ImageSet
     ) -> dict[str, Any]:
         """Return what is measured once: nothing, where rows tell everything."""
         return {}
+
+    def measure_seen(self, model: LatentVariableModel, train: ImageSet) -> dict[str, float]:
+        """Return what a row holds of training images: the same."""
+        return self.measure(model, train)
+
+    def rows_of(self, run: ComparisonRun, total: int) -> list[int]:
+        """Return the steps of a run after which a row is recorded; see :meth:`rows`."""
+        return self.rows(total)
 
     def rows(self, total: int) -> list[int]:
         """Return the steps up to ``total`` after which a row is recorded.
@@ -166,10 +175,16 @@ class Comparison(Study[ComparisonRun]):
         """Return the untrained model of a run: a VAE, or for Monte Carlo EM its decoder."""
         return new_model(run, generator)
 
-    def _early_performances(
-        self, runs: Sequence[ComparisonRun], train: ImageSet
+    def early_performances(
+        self, runs: Sequence[ComparisonRun], train: ImageSet, store: Store
     ) -> list[dict[float, float]]:
-        """What each step of Adagrad has reached early, for the runs that choose theirs."""
+        """Return what each step of Adagrad has reached early, for runs that choose theirs by it.
+
+        Args:
+            runs: The runs.
+            train: Training images.
+            store: Store of the records.
+        """
         reached: list[dict[float, float]] = [{} for _ in runs]
         for rate in LEARNING_RATES if runs[0].learning_rate is None else ():
             learners, _ = self._train(runs, [rate] * len(runs), self.early_steps, train, None)
@@ -196,7 +211,7 @@ class Comparison(Study[ComparisonRun]):
         def evaluate(model: LatentVariableModel) -> dict[str, float]:
             assert test is not None
             metrics = self.measure(model, test)
-            seen = self.measure(model, train)
+            seen = self.measure_seen(model, train)
             return metrics | {f"seen_{name}": value for name, value in seen.items()}
 
         histories = train_all(
@@ -205,7 +220,7 @@ class Comparison(Study[ComparisonRun]):
             generators,
             batch_size=runs[0].batch_size,
             epochs=epochs,
-            record_at=() if test is None else self.rows(epochs * per_epoch),
+            record_at=() if test is None else self.rows_of(runs[0], epochs * per_epoch),
             evaluate=None if test is None else evaluate,
             checkpoint=checkpoint,
         )

@@ -16,7 +16,7 @@ from torch.optim import Adagrad
 
 from aevb_lib.architectures import mnist_vae
 from aevb_lib.experiments.results import Run
-from aevb_lib.inference import AEVB, MonteCarloEM, WakeSleep
+from aevb_lib.inference import AEVB, MonteCarloEM, OnlineMonteCarloEM, WakeSleep
 from aevb_lib.models import VAE, LatentVariableModel
 from aevb_lib.randomness import seed_everything
 from aevb_lib.types import Algorithm
@@ -26,6 +26,8 @@ __all__ = ["LEARNING_RATES", "ComparisonRun", "new_learner", "new_model"]
 LEARNING_RATES = (0.01, 0.02, 0.1)
 # The paper's N(0, 0.01), read as its authors' code has it: a standard deviation.
 INITIAL_STD = 0.01
+# Algorithms that have Markov chains and no encoder.
+CHAINS = {"mcem": OnlineMonteCarloEM, "batch-mcem": MonteCarloEM}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class ComparisonRun(Run):
         regime: Wake-sleep dreams in black and white, so its encoder must see such images awake too.
         epochs: Number of passes over the N training images.
         learning_rate: Step of Adagrad; None if it is chosen in the run, see :class:`Comparison`.
-        algorithm: ``"aevb"``, ``"wake-sleep"`` or ``"mcem"``.
+        algorithm: ``"aevb"``, ``"wake-sleep"``, ``"batch-mcem"`` (Monte Carlo EM as the paper has
+            it, with ``batch_size`` the whole set) or ``"mcem"`` (its on-line variant).
         num_train: N, number of training images.
         num_leapfrog: Number of leapfrog steps of a move in Monte Carlo EM; a field only of runs in
             which it varies, :class:`aevb_lib.experiments.VariantRun`.
@@ -102,7 +105,7 @@ def new_model(run: ComparisonRun, generator: torch.Generator | None) -> LatentVa
     model = mnist_vae(run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=INITIAL_STD, generator=generator)
-    return LatentVariableModel(model.decoder) if run.algorithm == "mcem" else model
+    return LatentVariableModel(model.decoder) if run.algorithm in CHAINS else model
 
 
 def _learner(run: ComparisonRun, model: LatentVariableModel, rate: float) -> Algorithm:
@@ -111,15 +114,15 @@ def _learner(run: ComparisonRun, model: LatentVariableModel, rate: float) -> Alg
         fused = parameters[0].device.type == "cpu"  # 1.4 ms less per step; not on every GPU
         return Adagrad(parameters, lr=rate, weight_decay=1 / run.num_train, fused=fused)
 
-    if run.algorithm == "mcem":
-        return MonteCarloEM(
-            model, adagrad(model), num_data=run.num_train, num_leapfrog=run.num_leapfrog
-        )
+    if run.algorithm in CHAINS:
+        kind = CHAINS[run.algorithm]
+        return kind(model, adagrad(model), num_data=run.num_train, num_leapfrog=run.num_leapfrog)
     assert isinstance(model, VAE)
     if run.algorithm == "wake-sleep":
         return WakeSleep(model, adagrad(model.decoder), adagrad(model.encoder))
     if run.algorithm == "aevb":
         return AEVB(model, adagrad(model))
     raise ValueError(
-        f"no algorithm called {run.algorithm!r}; there are: 'aevb', 'wake-sleep', 'mcem'"
+        f"no algorithm called {run.algorithm!r}; there are: 'aevb', 'wake-sleep', 'mcem', "
+        "'batch-mcem'"
     )

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from aevb_lib.experiments.provenance import hardware
-from aevb_lib.experiments.results import SEEDS, R, Result
+from aevb_lib.experiments.results import R, Result
 from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.experiments.together import allowed_difference, same_but_seed
@@ -77,7 +77,7 @@ def run_study(
     store: Store = ASSETS,
     *,
     jobs: int = 1,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] | None = None,
     together: bool | None = None,
 ) -> Iterator[Result[R]]:
     """Do what is missing of a study, and yield each result as it is finished.
@@ -90,7 +90,7 @@ def run_study(
         study: The study.
         store: See :func:`record`.
         jobs: Number of runs at a time.
-        seeds: Seeds to do.
+        seeds: Seeds to do; all by default.
         together: Whether to train all seeds of a configuration together; by default on a GPU, where
             it saves most of the time. A processor gains nothing by it.
 
@@ -98,7 +98,9 @@ def run_study(
         Results, as they come.
     """
     missing = [
-        run for run in study.runs if run.seed in seeds and not store.result_path(run).exists()
+        run
+        for run in study.runs
+        if (seeds is None or run.seed in seeds) and not store.result_path(run).exists()
     ]
     if together is None:
         together = torch.device(store.device).type != "cpu"
@@ -115,19 +117,20 @@ def run_study(
 
 
 def verify(
-    study: Study[R], store: Store = ASSETS, *, seeds: Sequence[int] = SEEDS, epochs: int = 1
+    study: Study[R], store: Store = ASSETS, *, seeds: Sequence[int] | None = None, epochs: int = 1
 ) -> Iterator[Verification]:
     """Do what is recorded of a study again, and yield how far it is from the records.
 
     Records that were made on this kind of device are done again one by one. Where they were made on
-    another, other noise is drawn: all seeds of a configuration are trained together, and the mean
-    over seeds of every metric is compared, within what the spread over seeds allows.
+    another, or where the runs of a study are chaotic, a seed has other noise here. Then the seeds
+    of a configuration are trained together, and the mean of every metric is compared with that of
+    all recorded seeds, within what the spread over seeds allows.
 
     Args:
         study: The study.
         store: Store of the records, and the device; see
             :meth:`aevb_lib.experiments.Study.redo`.
-        seeds: Seeds to verify.
+        seeds: Seeds to verify; all by default.
         epochs: Number of epochs to train again.
 
     Yields:
@@ -137,38 +140,44 @@ def verify(
         VerificationError: If that much is not recorded, it was recorded in another way, or one seed
             alone is to be compared with records from elsewhere; a ``ValueError``.
     """
-    results = store.read_all(run for run in study.runs if run.seed in seeds)
+    recorded = store.read_all(study.runs)
     here = _kind(hardware(store.device))
-    for group in same_but_seed(result.run for result in results):
-        members = [result for result in results if result.run in group]
+    for group in same_but_seed(result.run for result in recorded):
+        members = [result for result in recorded if result.run in group]
+        again = [result for result in members if seeds is None or result.run.seed in seeds]
         origin = str(members[0].provenance.get("hardware"))
-        if _kind(origin) != here and type(study).train_again is not Study.train_again:
-            yield _verify_spread(study, members, store, epochs, origin)
-        else:
-            for result in members:
-                difference = study.redo(result, store, epochs=epochs)
-                yield Verification(
-                    result.run.name, difference, study.tolerance, f"made on {origin}"
-                )
+        trains = type(study).train_again is not Study.train_again
+        if again and trains and (study.is_chaotic or _kind(origin) != here):
+            yield _verify_spread(study, members, again, store, epochs, origin)
+            continue
+        for result in again:
+            difference = study.redo(result, store, epochs=epochs)
+            yield Verification(result.run.name, difference, study.tolerance, f"made on {origin}")
 
 
 def _verify_spread(
-    study: Study[R], results: list[Result[R]], store: Store, epochs: int, origin: str
+    study: Study[R],
+    members: list[Result[R]],
+    again: list[Result[R]],
+    store: Store,
+    epochs: int,
+    origin: str,
 ) -> Verification:
-    runs = [result.run for result in results]
+    runs = [result.run for result in again]
     seeds = ", ".join(str(run.seed) for run in runs)
     name = f"{runs[0].name.rsplit('-seed', 1)[0]}, seeds {seeds}"
-    if len(runs) < 2:
+    if len(members) < 2:
         raise VerificationError(
-            f"{name} was recorded on {origin}: here it can be compared through the spread over "
-            "seeds only, which needs two at least"
+            f"{name} can be compared through the spread over seeds only (recorded on {origin}"
+            f"{', chaotic' if study.is_chaotic else ''}), which needs two recorded at least"
         )
-    again = study.train_again(runs, store, epochs=epochs)
-    recorded = {row.step for row in results[0].history}
-    steps = [row.step for row in again[0] if row.step in recorded]
+    histories = study.train_again(runs, store, epochs=epochs)
+    recorded = {row.step for row in members[0].history}
+    steps = [row.step for row in histories[0] if row.step in recorded]
     if not steps:
         raise VerificationError(f"cannot verify {epochs} epochs of {name}: no such row is recorded")
-    old, new = ([_row(h, steps[-1]) for h in hs] for hs in ([r.history for r in results], again))
+    old = [_row(result.history, steps[-1]) for result in members]
+    new = [_row(history, steps[-1]) for history in histories]
     compared = [
         _compared([row[metric] for row in old], [row[metric] for row in new])
         for metric in new[0]
@@ -177,8 +186,8 @@ def _verify_spread(
     if not compared:
         raise VerificationError(f"{name} recorded no metric that can be compared")
     worst = max(compared, key=lambda pair: pair[0] / pair[1])
-    reason = f"made on {origin}; the spread over {len(runs)} seeds allows {worst[1]:.4f}"
-    return Verification(name, *worst, reason)
+    reason = f"made on {origin}; the spread over {len(members)} recorded seeds allows"
+    return Verification(name, *worst, f"{reason} {worst[1]:.4f}")
 
 
 def _row(history: History, step: int) -> dict[str, float]:

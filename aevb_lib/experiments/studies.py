@@ -6,6 +6,7 @@ from typing import Any
 
 from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
+from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, STEP_SIZES
 from aevb_lib.experiments.race import LIKELIHOOD_RACE, MCEM_VARIANTS
 from aevb_lib.experiments.results import Result
 from aevb_lib.experiments.speed import TIME_TO_BOUND
@@ -26,6 +27,9 @@ STUDIES: dict[str, Study[Any]] = {
         LIKELIHOOD_RACE,
         MCEM_VARIANTS,
         TIME_TO_BOUND,
+        STEP_SIZES,
+        FIGURE_2,
+        FIGURE_3,
     )
 }
 

@@ -31,6 +31,8 @@ class Study(ABC, Generic[R]):
         tolerance: Largest difference from a record that is no fault, in that unit.
         ships_in: Folder below ``assets/weights`` in which the weights of the first seed ship with
             the package; None if all weights stay in the cache, or there are none.
+        is_chaotic: Whether rounding grows until it changes a run as other noise would. A run that
+            is done again is then compared with all seeds, through their spread.
         table: Function that turns results into a Markdown table, for studies that pages quote.
     """
 
@@ -39,6 +41,7 @@ class Study(ABC, Generic[R]):
     unit: str = "nats"
     tolerance: float = 1.0
     ships_in: str | None = None
+    is_chaotic: bool = False
     table: Callable[[Sequence[Result[R]]], str] | None = None
 
     @abstractmethod

@@ -1,0 +1,132 @@
+"""The paper's figures 2 and 3 run with enough noise: what is run, and how steps are chosen."""
+
+from dataclasses import replace
+
+import pytest
+from tiny import TinyStore
+
+from aevb_lib.experiments import STUDIES, VerificationError, run_study, verify
+from aevb_lib.experiments.__main__ import main
+from aevb_lib.experiments.figures import (
+    FIGURE_2,
+    FIGURE_3,
+    STEP_SIZES,
+    LikelihoodFigure,
+    PilotRun,
+    StepSizes,
+    pilots,
+    step_size_table,
+)
+from aevb_lib.experiments.recipe import LEARNING_RATES
+from aevb_lib.experiments.store import Store
+
+ALGORITHMS = {"aevb", "wake-sleep", "mcem", "batch-mcem"}
+
+
+def test_figure_3_has_ten_streams_of_all_contestants():
+    cells = {}
+    for run in FIGURE_3.runs:
+        cells.setdefault((run.algorithm, run.num_train), set()).add(run.seed)
+    assert cells == {
+        (algorithm, num_train): set(range(10))
+        for algorithm in ALGORITHMS
+        for num_train in (1_000, 50_000)
+    }
+    for run in FIGURE_3.runs:
+        assert run.learning_rate is None
+        assert (run.batch_size == run.num_train) == (run.algorithm == "batch-mcem")
+        assert run.epochs * run.num_train >= 1_600_000
+
+
+def test_figure_2_has_three_seeds_and_ten_million_images_for_every_size():
+    seeds = {}
+    for run in FIGURE_2.runs:
+        assert run.epochs * run.num_train == 10_000_000
+        seeds.setdefault((run.algorithm, run.latent_dim), set()).add(run.seed)
+    assert len(seeds) == 10
+    assert set(map(len, seeds.values())) == {3}
+
+
+def test_steps_are_chosen_on_noise_that_is_in_no_figure():
+    used = {run.seed for study in (FIGURE_2, FIGURE_3) for run in study.runs}
+    assert not used & {run.seed for run in STEP_SIZES.runs}
+    for study in (FIGURE_2, FIGURE_3):
+        for cell in study.runs:
+            own = pilots(study.name, cell)
+            assert set(own) <= set(STEP_SIZES.runs)
+            assert {run.learning_rate for run in own} == set(LEARNING_RATES)
+            assert {(run.algorithm, run.num_train) for run in own} == {
+                (cell.algorithm, cell.num_train)
+            }
+
+
+def test_names_are_each_runs_own():
+    for study in (FIGURE_2, FIGURE_3, STEP_SIZES):
+        assert len({run.name for run in study.runs}) == len(study.runs)
+
+
+def tiny_run(run, **changes):
+    return replace(run, latent_dim=2, hidden_dim=8, num_train=60, epochs=4, **changes)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The studies at the size of a test: one cell of each algorithm, three seeds."""
+    for name in ("NUM_UNSEEN", "NUM_SEEN", "NUM_FINAL", "NUM_ANNEALED"):
+        monkeypatch.setattr(f"aevb_lib.experiments.figures.{name}", 5)
+    monkeypatch.setattr("aevb_lib.experiments.figures.EARLY_IMAGES", {"figure-3": 120})
+    runs = tuple(
+        tiny_run(run, batch_size=60 if run.algorithm == "batch-mcem" else 20)
+        for run in FIGURE_3.runs
+        if run.num_train == 1_000 and run.seed < 3
+    )
+    figure = LikelihoodFigure(
+        name="figure-3", runs=runs, first_images=60, images_between=2.0, num_stretches=1
+    )
+    cells = dict.fromkeys(run for run in runs if run.seed == 0)
+    pilot = StepSizes(
+        name="step-sizes", runs=tuple(p for cell in cells for p in pilots("figure-3", cell))
+    )
+    return figure, pilot
+
+
+def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path):
+    figure, pilot = tiny
+    store = TinyStore(tmp_path)
+    with pytest.raises(VerificationError, match="experiments run step-sizes"):
+        next(iter(run_study(figure, store)))
+    for result in run_study(pilot, store):
+        assert isinstance(result.run, PilotRun)
+        assert result.history["examples"] == [120]
+        assert "step_seconds" not in result.final
+        # As if the smallest step were best, but for wake-sleep.
+        best = 0.1 if result.run.algorithm == "wake-sleep" else 0.01
+        early = -100.0 if result.run.learning_rate == best else -200.0
+        store.write(replace(result, final={**result.final, "early": early}))
+    results = list(run_study(figure, store, together=True))
+    assert len(results) == len(figure.runs)
+    for result in results:
+        expected = 0.1 if result.run.algorithm == "wake-sleep" else 0.01
+        assert result.final["learning_rate"] == expected
+        assert result.final["learning_rates"][str(expected)] == -100.0
+        assert result.history["examples"] == [60, 120, 240]
+        names = {"hmc_log_likelihood", "seen_hmc_log_likelihood"}
+        assert names <= set(result.history.metrics)
+        assert {"annealed_log_likelihood", "seen_hmc_of_annealed"} <= set(result.final)
+        assert ("elbo" in result.history.metrics) == (
+            result.run.algorithm in ("aevb", "wake-sleep")
+        )
+    checks = list(verify(figure, store, seeds=[1]))
+    assert len(checks) == 4
+    assert all("the spread over 3 recorded seeds" in check.reason for check in checks)
+
+
+def test_the_command_refuses_seeds_that_a_study_lacks(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "figure-2", "--seeds", "7"], store=Store(tmp_path))
+    assert "figure-2 has no seed 7" in capsys.readouterr().err
+    assert set(STUDIES) >= {"step-sizes", "figure-2", "figure-3"}
+
+
+def test_the_table_of_steps_is_empty_or_whole(tmp_path):
+    assert step_size_table(Store(tmp_path)).count("\n") == 1
