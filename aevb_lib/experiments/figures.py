@@ -17,6 +17,7 @@ from aevb_lib.data import ImageSet
 from aevb_lib.evaluation import mean_elbo
 from aevb_lib.evidence import ais_log_likelihood, hmc_log_likelihood
 from aevb_lib.experiments.comparison import Comparison
+from aevb_lib.experiments.race import STREAMS
 from aevb_lib.experiments.recipe import CHAINS, LEARNING_RATES, ComparisonRun
 from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.experiments.study import VerificationError
@@ -33,7 +34,6 @@ __all__ = [
     "step_size_table",
 ]
 
-STREAMS = tuple(range(10))
 PILOT_SEEDS = (100, 101, 102)
 FIGURE_2_IMAGES = 10_000_000
 # As far as two cores go in a night; the paper has 60 million.
