@@ -158,6 +158,14 @@ def test_chapter_says_what_was_measured(source: Path) -> None:
     assert re.search(r"^## What we measured$", prose(source), re.MULTILINE)
 
 
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "book/running.md"])
+def test_commands_can_be_pasted_into_any_shell(path: str) -> None:
+    """An interactive zsh, which macOS has, takes a comment for arguments."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / path).read_text("utf-8"), re.M | re.S)
+    assert blocks or path == "CONTRIBUTING.md"
+    assert not [line for block in blocks for line in block.splitlines() if "#" in line]
+
+
 def test_contents_list_every_page_once() -> None:
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf8"))
     chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
