@@ -707,7 +707,7 @@ def test_it_runs_as_a_module():
 
 
 def test_mean_and_spread():
-    assert mean_and_spread([-1.0, -3.0], digits=2) == "−2.00 ± 1.41"
+    assert mean_and_spread([-1.0, -3.0], digits=2) == "−2.00 (1.41)"
     assert mean_and_spread([2.0]) == "2.0"
     with pytest.raises(ValueError, match="no values"):
         mean_and_spread([])

@@ -78,7 +78,7 @@ def test_a_row_is_the_last_epoch_over_seeds():
         result("autoencoder", 20, 1, log_likelihood=-66.0),
     ]
     assert rows(results) == [
-        ["20", "−103.0 ± 1.4", "−77.5 ± 0.7", "25.5 ± 0.7", "19.0 ± 1.4", "−65.0 ± 1.4", "2"]
+        ["20", "−103.0 (1.4)", "−77.5 (0.7)", "25.5 (0.7)", "19.0 (1.4)", "−65.0 (1.4)", "2"]
     ]
 
 
@@ -102,7 +102,7 @@ def test_both_models_are_averaged_over_the_same_seeds():
 
 @pytest.mark.parametrize("values", [[-1.0], [-1.25, -3.5], [0.0, 0.0, 0.0], [1e-9, -1e-9]])
 def test_mean_and_spread_use_the_sample_standard_deviation(values):
-    center, *spread = mean_and_spread(values, digits=3).replace("−", "-").split(" ± ")
+    center, *spread = mean_and_spread(values, digits=3).replace("−", "-").rstrip(")").split(" (")
     assert float(center) == pytest.approx(mean(values), abs=5.1e-4)
     if len(values) > 1:
         assert float(spread[0]) == pytest.approx(stdev(values), abs=5.1e-4)
@@ -167,8 +167,8 @@ def test_regimes_have_columns_of_their_own():
         for line in regimes_table(results).splitlines()
     ]
     assert rows[0] == ["VAE, D = 20", "static", "dynamic"]
-    assert ["ELBO", "−100.0 ± 1.4", "−97.0"] in rows
-    assert ["log p(x), importance sampled", "−94.0 ± 1.4", "−91.0"] in rows
+    assert ["ELBO", "−100.0 (1.4)", "−97.0"] in rows
+    assert ["log p(x), importance sampled", "−94.0 (1.4)", "−91.0"] in rows
     assert rows[-1] == ["training seeds", "2", "1"]
 
 

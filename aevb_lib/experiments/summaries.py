@@ -106,7 +106,9 @@ def recorded_band(
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
-    """Return ``mean ± standard deviation`` over seeds; of one seed, only its value.
+    """Return ``mean (standard deviation)`` over seeds; of one seed, only its value.
+
+    In this book ± is a standard error, of an average; a spread stands in parentheses.
 
     Args:
         values: One number per seed.
@@ -117,13 +119,13 @@ def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
 
     Example:
         >>> mean_and_spread([-102.1, -102.3, -102.2])
-        '−102.2 ± 0.1'
+        '−102.2 (0.1)'
     """
     if not values:
         raise ValueError("no values to average")
     text = f"{mean(values):z.{digits}f}"  # z: what rounds to zero is not negative
     if len(values) > 1:
-        text += f" ± {stdev(values):.{digits}f}"
+        text += f" ({stdev(values):.{digits}f})"
     return text.replace("-", "−")  # a minus sign, not a hyphen
 
 

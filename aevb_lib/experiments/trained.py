@@ -183,7 +183,7 @@ def latent_dimension_table(results: Sequence[Result]) -> str:
 
     Returns:
         One row per latent dimension with the VAE's bound, its two parts and active units, and the
-        autoencoder's reconstruction; mean ± standard deviation over the n seeds for which both are
+        autoencoder's reconstruction; mean (standard deviation) over the n seeds for which both are
         recorded, nats per image.
 
     Example:
@@ -226,8 +226,8 @@ def regimes_table(results: Sequence[Result]) -> str:
         results: Results from :func:`aevb_lib.experiments.load_result`.
 
     Returns:
-        One row per quantity of the trained models, on test images unless it says otherwise; mean ±
-        standard deviation over the seeds of that regime, nats per image.
+        One row per quantity of the trained models, on test images unless it says otherwise; mean
+        (standard deviation) over the seeds of that regime, nats per image.
 
     Example:
         >>> from aevb_lib.experiments import load_result
