@@ -53,7 +53,8 @@ def clip_gradients(optimizer: Kind, max_norm: float) -> Kind:
 
     with the norm over all parameters of the optimizer (Pascanu et al. 2013), by
     :func:`torch.nn.utils.clip_grad_norm_`. It works in every algorithm, since it goes with the
-    optimizer; an algorithm with two optimizers clips each by its own norm.
+    optimizer; an algorithm with two optimizers clips each by its own norm. A second call replaces
+    the first. A copy of the optimizer is not clipped, since torch copies no hooks.
 
     Args:
         optimizer: Optimizer to be changed.
@@ -79,5 +80,7 @@ def clip_gradients(optimizer: Kind, max_norm: float) -> Kind:
     def clip(optimizer: Optimizer, *_: object) -> None:
         clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_norm)
 
-    optimizer.register_step_pre_hook(clip)
+    if hasattr(optimizer, "_clipping"):
+        optimizer._clipping.remove()
+    optimizer._clipping = optimizer.register_step_pre_hook(clip)  # type: ignore[attr-defined]
     return optimizer

@@ -45,6 +45,10 @@ def train(
         path = Path(checkpoint).expanduser()
         kept = Checkpoint(path, algorithm, batches, schedulers, histories, meter)
         done = kept.load()
+        if done > epochs:
+            raise ValueError(f"{path.name} holds {done} epochs, more than the {epochs} asked for")
+        if not path.exists():
+            kept.save(0, is_due=True)  # an interruption before the next time goes back to here
     # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
     hidden = {} if progress else {"disable": True}
     bar = tqdm(total=total, initial=meter.steps, unit="step", leave=False, **hidden)
@@ -77,7 +81,7 @@ def train(
                 bar.set_postfix(shown | {"images/s": f"{speed:,.0f}"})
                 meter.resume()
             if kept is not None:
-                kept.save(epoch + 1, is_last=epoch + 1 == epochs)
+                kept.save(epoch + 1, is_due=epoch + 1 == epochs)
     except KeyboardInterrupt:
         for history in histories:
             history.interrupted = True

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from aevb_lib.types import Algorithm
 
-__all__ = ["optimizers_of", "tensors_of"]
+__all__ = ["members_of", "numbers_of", "optimizers_of", "set_numbers", "tensors_of"]
 
 
 def tensors_of(algorithm: Algorithm) -> dict[str, Tensor]:
@@ -28,7 +28,7 @@ def tensors_of(algorithm: Algorithm) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for name, value in _members(algorithm):
+    for name, value in members_of(algorithm):
         if isinstance(value, nn.Module):
             parts = [*value.named_parameters(name), *value.named_buffers(name)]
         else:
@@ -50,20 +50,51 @@ def optimizers_of(algorithm: Algorithm) -> dict[str, Optimizer]:
         ['optimizer']
     """
     found: dict[str, Optimizer] = {}
-    for name, value in _members(algorithm):
+    for name, value in members_of(algorithm):
         if isinstance(value, Optimizer) and not any(value is other for other in found.values()):
             found[name] = value
     return found
 
 
-def _members(algorithm: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Attributes of an algorithm, then those of algorithms that it is made from."""
+def members_of(algorithm: Algorithm) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an algorithm and of those that it is made from, by name.
+
+    Args:
+        algorithm: Any algorithm.
+    """
+    for prefix, owner in _owners(algorithm):
+        for name, value in vars(owner).items():
+            yield f"{prefix}{name}", value
+
+
+def numbers_of(algorithm: Algorithm) -> dict[str, Any]:
+    """Return the numbers and words among the attributes, such as a count of steps.
+
+    Args:
+        algorithm: Any algorithm.
+    """
+    return {n: value for n, value in members_of(algorithm) if isinstance(value, int | float | str)}
+
+
+def set_numbers(algorithm: Algorithm, numbers: dict[str, Any]) -> None:
+    """Put back what :func:`numbers_of` returned.
+
+    Args:
+        algorithm: The algorithm.
+        numbers: Values by name.
+    """
+    for prefix, owner in _owners(algorithm):
+        own = {n: numbers[prefix + n] for n in vars(owner) if prefix + n in numbers}
+        vars(owner).update(own)
+
+
+def _owners(algorithm: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """An algorithm, and then the algorithms that it is made from."""
+    yield prefix, algorithm
     for name, value in vars(algorithm).items():
-        yield f"{prefix}{name}", value
-        several = value if isinstance(value, list | tuple) else []
-        for number, member in enumerate(several):
+        for number, member in enumerate(value if isinstance(value, list | tuple) else []):
             if isinstance(member, Algorithm):
-                yield from _members(member, f"{prefix}{name}[{number}].")
+                yield from _owners(member, f"{prefix}{name}[{number}].")
         # What is private is made from what is public: the leader of a Together.
         if isinstance(value, Algorithm) and not name.startswith("_"):
-            yield from _members(value, f"{prefix}{name}.")
+            yield from _owners(value, f"{prefix}{name}.")

@@ -52,7 +52,9 @@ class Meter:
         """
         for name, value in values.items():
             total = value * images
-            self._sums[name] = self._sums[name] + total if name in self._sums else total
+            if name in self._sums:  # on the processor, where a checkpoint was read
+                total = self._sums[name].to(total.device) + total
+            self._sums[name] = total
             self._counts[name] = self._counts.get(name, 0) + images
         self.steps += 1
         self.examples += images
@@ -74,7 +76,12 @@ class Meter:
         examples, seconds = self._began
         self.images_per_second = (self.examples - examples) / max(self.seconds - seconds, 1e-9)
         self._began, self._sums, self._counts = (self.examples, self.seconds), {}, {}
-        broken = {name for row in rows for name, value in row.items() if not math.isfinite(value)}
+        broken = {
+            name if num_models == 1 else f"{name} of learner {number}"
+            for number, row in enumerate(rows)
+            for name, value in row.items()
+            if not math.isfinite(value)
+        }
         if broken:
             raise FloatingPointError(
                 f"{', '.join(sorted(broken))} stopped being finite by step {self.steps}: try a "

@@ -78,21 +78,57 @@ class Stack(nn.Module):
                     f"models are stacked if they are of one shape, but model {number} differs from "
                     f"model 0: {_difference(shapes[0], shape)}"
                 )
+        parameters = [id(p) for model in models for p in model.parameters()]
+        if len(set(parameters)) < len(parameters):
+            raise ValueError("models share a parameter: each learner needs a model of its own")
         self.models = nn.ModuleList(models)
         #: Parameters by name, shape ``[S, ...]``; leaves of their own, which collect gradients.
         self.stacked = {
-            name: _stack_rows(list(rows))
-            for name, *rows in _by_name([model.named_parameters() for model in models])
+            name: _stack_rows(rows)
+            for name, rows in _by_name([dict(model.named_parameters()) for model in models])
         }
         self._stacked_buffers = {
-            name: _stack_rows(list(rows))
-            for name, *rows in _by_name([model.named_buffers() for model in models])
+            name: _stack_rows(rows)
+            for name, rows in _by_name([dict(model.named_buffers()) for model in models])
         }
+        self._rows = [
+            (name, tensor, tensor.data_ptr(), tensor.requires_grad)
+            for model in models
+            for name, tensor in (*model.named_parameters(), *model.named_buffers())
+        ]
+        self._modules_of = [list(model.modules()) for model in models]
         self._objective = _Objective(models[0])
 
     def __len__(self) -> int:
         """Number of models, S."""
         return len(self.models)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do where an algorithm takes the stack for one model."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            raise AttributeError(
+                f"a stack of models has no {name!r}: an algorithm that trains models together asks "
+                "for it by apply(objective, self.model, ...)"
+            ) from None
+
+    def check(self) -> None:
+        """Refuse to go on with models that are no longer what was stacked.
+
+        Raises:
+            RuntimeError: If a tensor of a model has moved or been frozen, or modes differ.
+        """
+        for name, tensor, place, has_gradient in self._rows:
+            if tensor.data_ptr() != place or tensor.requires_grad != has_gradient:
+                raise RuntimeError(
+                    f"{name} of a model was given other memory (by another Together, to(), or "
+                    "data = ...), frozen or unfrozen since the models were stacked: make a new "
+                    "Together of the learners"
+                )
+        modes = [[module.training for module in modules] for modules in self._modules_of]
+        if any(mode != modes[0] for mode in modes):
+            raise RuntimeError("some models are in training mode and others are not")
 
     def map(self, objective: Callable[..., Any], *tensors: Tensor, **options: Any) -> Any:
         """Return an objective of every model, by ``torch.func.vmap``; see :func:`apply`.
@@ -102,13 +138,21 @@ class Stack(nn.Module):
 
         def of_one(stacked: dict[str, Tensor], tensors: tuple[Tensor, ...]) -> Any:
             named = {f"model.{name}": tensor for name, tensor in stacked.items()}
-            return functional_call(self._objective, named, (objective, *tensors), options)
+            given = dict(named)
+            value = functional_call(self._objective, named, (objective, *tensors), options)
+            for name, tensor in given.items():
+                if named[name] is not tensor:
+                    raise TypeError(
+                        f"{name} is given a new value by the model, which would be lost: change it "
+                        "in place, as by copy_()"
+                    )
+            return value
 
         of_each = vmap(of_one, randomness="different")
         try:
             return of_each(self.stacked | self._stacked_buffers, tensors)
         except RuntimeError as error:
-            if "vmap" not in str(error):
+            if not any(word in str(error) for word in ("vmap", "Batching rule")):
                 raise
             name = getattr(objective, "__name__", type(objective).__name__)
             kind = type(self.models[0]).__name__
@@ -132,11 +176,24 @@ class _Objective(nn.Module):
 def _shape_of(model: nn.Module) -> dict[str, Any]:
     """What models of one shape have in common."""
     shape: dict[str, Any] = {
-        f"module {name!r}": type(module).__name__ for name, module in model.named_modules()
+        f"module {name!r}": type(module) for name, module in model.named_modules()
     }
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         place = f"{list(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
         shape[repr(name)] = place if tensor.requires_grad else f"{place}, without gradient"
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(
+                f"module {name!r} has a hook, which would be called for the first model only"
+            )
+        for fact, value in vars(module).items():
+            if isinstance(value, Tensor):
+                raise ValueError(
+                    f"{fact} of module {name!r} is neither parameter nor buffer, so it would be "
+                    "that of the first model for all: use register_buffer"
+                )
+            if value is None or isinstance(value, bool | int | float | str | tuple):
+                shape[f"{fact} of module {name!r}"] = value
     return shape
 
 
@@ -145,9 +202,9 @@ def _difference(expected: dict[str, Any], found: dict[str, Any]) -> str:
     return f"{name} is {found.get(name, 'missing')} and not {expected.get(name, 'there')}"
 
 
-def _by_name(members: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _by_name(members: Sequence[dict[str, Tensor]]) -> list[tuple[str, list[Tensor]]]:
     """Name, and the tensors of that name of all models."""
-    return [(rows[0][0], *(tensor for _, tensor in rows)) for rows in zip(*members, strict=True)]
+    return [(name, [member[name] for member in members]) for name in members[0]]
 
 
 def _stack_rows(rows: list[Tensor]) -> Tensor:

@@ -152,6 +152,8 @@ def fit_each(
         [[2, 4], [2, 4], [2, 4]]
     """
     models = models_of(algorithm)
+    if isinstance(schedulers, Scheduler) or (models and len(schedulers) % len(models)):
+        raise TypeError(f"schedulers is a list with those of every learner, not {schedulers!r}")
     if not models:
         raise TypeError(
             f"a {type(algorithm).__name__} trains one model: use fit, or "

@@ -51,3 +51,11 @@ def test_two_optimizers_are_clipped_by_their_own_norms():
 def test_a_norm_that_is_not_positive_is_refused(max_norm):
     with pytest.raises(ValueError, match="max_norm must be positive"):
         aevb.clip_gradients(make_aevb().optimizer, max_norm)
+
+
+def test_a_second_call_replaces_the_first():
+    learner = make_aevb()
+    for max_norm in (1e-3, 1e3):
+        aevb.clip_gradients(learner.optimizer, max_norm)
+    learner.step(batch_of(torch.rand(4, P)))
+    assert gradient_norm(learner.optimizer) > 1e-2

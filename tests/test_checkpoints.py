@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from test_inference import ALGORITHMS, P, make_aevb, make_monte_carlo_em, with_optimizers
@@ -148,9 +149,130 @@ def test_it_is_written_once_a_minute(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 60.0)
     with pytest.raises(Killed):
         run(make_aevb, tmp_path / "state.pt", kill_at=10)
-    assert list(tmp_path.iterdir()) == []
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["epochs"] == 0
     history, _ = run(make_aevb, tmp_path / "state.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["epochs"] == 4
     assert json.loads(state["histories"][0])["records"][-1]["step"] == history.last.step
+
+
+# --- what would be wrong without a word ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sequential", "chained"])
+def test_composed_schedules_go_on_in_all_their_parts(kind, tmp_path):
+    schedulers = torch.optim.lr_scheduler
+
+    def train(path, epochs):
+        torch.manual_seed(0)
+        learner, rates = make_aevb(), []
+        parts = [
+            schedulers.LinearLR(learner.optimizer, 0.1, total_iters=4),
+            schedulers.CosineAnnealingLR(learner.optimizer, 8),
+        ]
+        if kind == "sequential":
+            schedule = schedulers.SequentialLR(learner.optimizer, parts, [4])
+        else:
+            schedule = schedulers.ChainedScheduler(parts, learner.optimizer)
+        aevb.fit(
+            learner,
+            DATA.batches(20, generator=torch.Generator().manual_seed(7)),
+            epochs=epochs,
+            scheduler=schedule,
+            checkpoint=path,
+            on_record=lambda _: rates.append(learner.optimizer.param_groups[0]["lr"]),
+            progress=False,
+        )
+        return rates
+
+    whole = train(None, 4)
+    train(tmp_path / "state.pt", 2)
+    assert train(tmp_path / "state.pt", 4) == pytest.approx(whole[2:])
+
+
+class WarmingUp(aevb.AEVB):
+    """An algorithm of a user, with a count of its own."""
+
+    def __init__(self, model, optimizer):
+        super().__init__(model, optimizer)
+        self.count = 0
+
+    def step(self, batch):
+        self.count += 1
+        return super().step(batch)
+
+
+def test_numbers_of_a_users_algorithm_go_on(tmp_path):
+    counts = []
+    for epochs in (1, 3):
+        base = make_aevb()
+        learner = WarmingUp(base.model, base.optimizer)
+        aevb.fit(
+            learner, DATA.batches(25), epochs=epochs, checkpoint=tmp_path / "s.pt", progress=False
+        )
+        counts.append(learner.count)
+    assert counts == [2, 6]
+
+
+def test_learning_rates_from_numpy_can_be_read_back(tmp_path):
+    for epochs in (1, 2):
+        learner = make_aevb()
+        learner.optimizer.param_groups[0]["lr"] = np.logspace(-3, -1, 3)[1]
+        history = aevb.fit(
+            learner, DATA.batches(25), epochs=epochs, checkpoint=tmp_path / "s.pt", progress=False
+        )
+    assert len(history) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": torch.optim.SGD}, r"optimizer: Adam; here: SGD"),
+        ({"size": 10}, r"batches per epoch: 3; here: 5"),
+        ({"epochs": 2}, "holds 4 epochs, more than the 2 asked for"),
+    ],
+)
+def test_another_training_is_refused(change, message, tmp_path):
+    run(make_aevb, tmp_path / "s.pt")
+    learner = with_optimizers(make_aevb(), change.get("kind", torch.optim.Adam), lr=0.01)
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    batches = DATA.batches(change.get("size", 20), generator=torch.Generator())
+    with pytest.raises(ValueError, match=message):
+        aevb.fit(learner, batches, epochs=change.get("epochs", 4), checkpoint=tmp_path / "s.pt")
+    if "epochs" not in change:  # before anything is touched
+        for a, b in zip(learner.model.parameters(), before, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of torch", None])
+def test_a_file_that_cannot_be_read_is_named(content, tmp_path):
+    path = tmp_path / "s.pt"
+    if content is None:
+        torch.save({"epochs": 1}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"s\.pt cannot be read as the state of a training"):
+        aevb.fit(make_aevb(), DATA.batches(25), epochs=1, checkpoint=path)
+
+
+def test_an_interruption_before_the_first_minute_goes_back_to_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 60.0)
+    whole, weights = run(make_aevb)
+    with pytest.raises(Killed):
+        run(make_aevb, tmp_path / "s.pt", kill_at=7)
+    again, resumed = run(make_aevb, tmp_path / "s.pt")
+    assert rows(again) == rows(whole)
+    assert torch.equal(resumed, weights)
+
+
+def test_what_a_replay_set_up_is_undone_on_a_processor(tmp_path):
+    learner = with_optimizers(make_aevb(), torch.optim.Adam, lr=0.01)
+    batches = DATA.batches(25, generator=torch.Generator())
+    aevb.fit(learner, batches, epochs=1, checkpoint=tmp_path / "s.pt", progress=False)
+    state = torch.load(tmp_path / "s.pt", weights_only=True)
+    (group,) = state["optimizers"]["optimizer"]["param_groups"]
+    group |= {"capturable": True, "lr": torch.tensor(0.01)}
+    torch.save(state, tmp_path / "s.pt")
+    history = aevb.fit(learner, batches, epochs=2, checkpoint=tmp_path / "s.pt", progress=False)
+    assert len(history) == 2

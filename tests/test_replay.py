@@ -174,6 +174,25 @@ def test_the_optimizers_of_every_learner_are_found():
     assert [id(o) for o in found] == [id(o) for o in expected]
 
 
+def test_a_count_in_a_model_is_noticed():
+    learner = make_aevb()
+    learner.model.calls = 0
+    message = r"gives model\..*calls a new value"
+    with pytest.raises(RuntimeError, match=message), replaying._watched(learner):
+        learner.model.calls += 1
+
+
+def test_another_tensor_for_a_learning_rate_is_noticed():
+    learner = with_optimizers(make_aevb(), torch.optim.Adam, lr=0.01)
+    learner.optimizer.step()
+    replaying._prepare(learner.optimizer, torch.device("cpu"))
+    before = replaying._numbers([learner.optimizer])
+    learner.optimizer.param_groups[0]["lr"] = torch.tensor(1e-4)
+    assert "lr was a tensor at" in replaying._first_change(
+        before, replaying._numbers([learner.optimizer])
+    )
+
+
 def test_adagrad_that_counts_its_steps_is_refused():
     learner = with_optimizers(make_aevb(), torch.optim.Adagrad, lr=0.01, lr_decay=0.1)
     with pytest.raises(RuntimeError, match="Adagrad with lr_decay counts its steps"):
@@ -196,12 +215,9 @@ def test_no_step_waits_for_the_device(make, kind):
     learner, batch = on_gpu(make, kind), batch_of(DATA.images[:20].cuda())
     batch = aevb.Batch(*(tensor.cuda() for tensor in batch))
     learner.step(batch)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for _ in range(3):
+    for _ in range(3):
+        with replaying._without_waiting():
             learner.step(batch)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @GPU

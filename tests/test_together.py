@@ -1,6 +1,7 @@
 """Many learners trained as one: each must learn what it would learn alone."""
 
 import copy
+import inspect
 import math
 
 import pytest
@@ -322,3 +323,232 @@ def test_a_stack_and_its_models_share_memory():
         stack.stacked["bias"].zero_()
     assert stack.stacked["weight"][1].tolist() == [[7.0, 7.0]]
     assert models[0].bias.item() == 0.0
+
+
+# --- what would be wrong without a word ----------------------------------------------------------
+
+
+BATCH = batch_of(DATA.images[:20])
+
+
+def reconstructions(size=SIZE, build=None):
+    """Learners without noise, which must learn together exactly what they learn alone."""
+
+    def make():
+        encoder = build() if build else aevb.MLP(P, D, (8,))
+        model = aevb.Autoencoder(encoder, aevb.BernoulliMLP(D, P, (8,)))
+        return aevb.Reconstruction(model, torch.optim.SGD(model.parameters(), lr=0.01))
+
+    return [make() for _ in range(size)]
+
+
+def test_an_old_gradient_moves_nothing():
+    """Of a part that the objective does not touch: an encoder, for Monte Carlo EM."""
+
+    def learner(seed):
+        torch.manual_seed(seed)
+        model = aevb.VAE(aevb.GaussianMLP(P, D, (8,)), aevb.BernoulliMLP(D, P, (8,)))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        aevb.AEVB(model, optimizer).step(BATCH)  # leaves gradients behind
+        return aevb.OnlineMonteCarloEM(model, optimizer, num_data=50)
+
+    members = [learner(seed) for seed in range(2)]
+    before = [[p.detach().clone() for p in m.model.encoder.parameters()] for m in members]
+    together = aevb.Together(members)
+    for _ in range(3):
+        together.step(BATCH)
+    for member, old in zip(members, before, strict=True):
+        for a, b in zip(member.model.encoder.parameters(), old, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("builds", "message"),
+    [
+        ([lambda: nn.Dropout(0.0), lambda: nn.Dropout(0.9)], "p of module .* is 0.9 and not 0.0"),
+        ([lambda: nn.LeakyReLU(0.1), lambda: nn.LeakyReLU(0.5)], "negative_slope of module"),
+        ([nn.Tanh, lambda: nn.Tanh().eval()], "training of module"),
+        ([nn.Tanh, nn.ReLU], "differs from model 0"),
+    ],
+)
+def test_models_that_differ_beside_their_parameters_are_refused(builds, message):
+    members = []
+    for build in builds:
+        encoder = nn.Sequential(nn.Linear(P, D), build())
+        model = aevb.Autoencoder(encoder, aevb.BernoulliMLP(D, P, (8,)))
+        members.append(aevb.Reconstruction(model, torch.optim.SGD(model.parameters(), lr=0.01)))
+    with pytest.raises(ValueError, match=message):
+        aevb.Together(members)
+
+
+class Scaled(nn.Module):
+    """An encoder with a tensor that is neither parameter nor buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(P, D)
+        self.scale = torch.ones(1)
+
+    def forward(self, x):
+        return self.linear(x) * self.scale
+
+
+class Averaging(nn.Module):
+    """An encoder that gives a buffer a new value, out of place."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(P, D)
+        self.register_buffer("average", torch.zeros(P))
+
+    def forward(self, x):
+        self.average = 0.9 * self.average + 0.1 * x.detach().mean(0)
+        return self.linear(x)
+
+
+def test_tensors_that_cannot_be_stacked_are_named():
+    with pytest.raises(ValueError, match="scale of module 'encoder' is neither parameter nor"):
+        aevb.Together(reconstructions(build=Scaled))
+    with pytest.raises(TypeError, match=r"model\.encoder\.average is given a new value"):
+        aevb.Together(reconstructions(build=Averaging)).step(BATCH)
+    hooked = reconstructions(2)
+    hooked[0].model.encoder.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="module 'encoder' has a hook"):
+        aevb.Together(hooked)
+    sharing = reconstructions(2)
+    sharing[1].model.decoder = sharing[0].model.decoder
+    with pytest.raises(ValueError, match="models share a parameter"):
+        aevb.Together(sharing)
+
+
+class Pair(nn.Module):
+    """An encoder whose two parts are made in either order."""
+
+    def __init__(self, *order):
+        super().__init__()
+        for name in order:
+            setattr(self, name, nn.Linear(P, D))
+
+    def forward(self, x):
+        return self.a(x) + 2 * self.b(x)
+
+
+def test_parameters_are_found_by_name_whatever_their_order():
+    names = iter([("a", "b"), ("b", "a")] * 2)
+    alone, members = (reconstructions(2, lambda: Pair(*next(names))) for _ in range(2))
+    for one, member in zip(alone, members, strict=True):
+        member.model.load_state_dict(one.model.state_dict())
+        one.step(BATCH)
+    aevb.Together(members).step(BATCH)
+    for one, member in zip(alone, members, strict=True):
+        for name, value in one.model.state_dict().items():
+            torch.testing.assert_close(member.model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda members: aevb.Together(members[1:]),
+        lambda members: members[0].model.double(),
+        lambda members: members[1].model.decoder.requires_grad_(False),
+        lambda members: setattr(next(members[0].model.parameters()), "data", torch.zeros(8, P)),
+    ],
+    ids=["another Together", "another type", "frozen", "other memory"],
+)
+def test_models_that_were_changed_behind_its_back_are_noticed(change):
+    members = reconstructions()
+    together = aevb.Together(members)
+    together.step(BATCH)
+    change(members)
+    with pytest.raises(RuntimeError, match="make a new Together of the learners"):
+        together.step(BATCH)
+
+
+def test_one_mode_for_all():
+    members = reconstructions()
+    together = aevb.Together(members)
+    members[1].model.eval()
+    with pytest.raises(RuntimeError, match="some models are in training mode"):
+        together.step(BATCH)
+
+
+def test_a_copy_trains_models_of_its_own():
+    together = aevb.Together(reconstructions())
+    twin = copy.deepcopy(together)
+    for _ in range(3):
+        expected, found = together.step(BATCH), twin.step(BATCH)
+        torch.testing.assert_close(found["log_likelihood"], expected["log_likelihood"])
+    assert twin.learners[0].model is not together.learners[0].model
+
+
+class Counting(aevb.Reconstruction):
+    """An algorithm of a user, with a count of its own."""
+
+    def __init__(self, model, optimizer):
+        super().__init__(model, optimizer)
+        self.count = 0
+
+    def step(self, batch):
+        self.count += 1
+        return super().step(batch)
+
+
+class Rebinding(aevb.Reconstruction):
+    """Another, which gives its own tensor a new value."""
+
+    def __init__(self, model, optimizer):
+        super().__init__(model, optimizer)
+        self.average = torch.zeros(())
+
+    def step(self, batch):
+        self.average = self.average + 1
+        return super().step(batch)
+
+
+def test_numbers_of_an_algorithm_are_every_learners_and_tensors_stay_in_place():
+    counting, rebinding = (
+        [kind(member.model, member.optimizer) for member in reconstructions()]
+        for kind in (Counting, Rebinding)
+    )
+    together = aevb.Together(counting)
+    for _ in range(3):
+        together.step(BATCH)
+    assert [member.count for member in counting] == [3, 3, 3]
+    with pytest.raises(RuntimeError, match="gives average a new value, which the learners"):
+        aevb.Together(rebinding).step(BATCH)
+
+
+class Direct(aevb.Reconstruction):
+    """An algorithm that takes its model for one."""
+
+    def step(self, batch):
+        return {"any": self.model.encode(batch.images).mean()}
+
+
+def test_messages_of_togetherness():
+    together = aevb.Together(reconstructions())
+    with pytest.raises(ValueError, match="there are 3 learners, but the batch is one for 2"):
+        aevb.fit_each(together, DATA.batches(20, generator=orders(2)), epochs=1, progress=False)
+    schedule = torch.optim.lr_scheduler.ConstantLR(together.learners[0].optimizer)
+    for schedulers in (schedule, [schedule]):
+        with pytest.raises(TypeError, match="schedulers is a list with those of every learner"):
+            inspect.unwrap(aevb.fit_each)(
+                together, DATA.batches(20), epochs=1, schedulers=schedulers
+            )
+    with pytest.raises(TypeError, match="put Replay around Together"):
+        aevb.Together([aevb.Replay(member) for member in reconstructions()])
+    sizes = [make_monte_carlo_em(), make_monte_carlo_em()]
+    sizes[1].codes = torch.zeros(60, D)
+    with pytest.raises(ValueError, match=r"if codes has one shape: \[\(50, 2\), \(60, 2\)\]"):
+        aevb.Together(sizes)
+    members = [Direct(member.model, member.optimizer) for member in reconstructions()]
+    with pytest.raises(AttributeError, match="a stack of models has no 'encode': an algorithm"):
+        aevb.Together(members).step(BATCH)
+
+
+def test_a_learner_that_diverges_is_named():
+    members = reconstructions()
+    with torch.no_grad():
+        next(members[1].model.parameters()).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="train_log_likelihood of learner 1 stopped"):
+        aevb.fit_each(aevb.Together(members), DATA.batches(20), epochs=1, progress=False)

@@ -110,6 +110,50 @@ def test_records_from_elsewhere_are_compared_through_the_spread(tmp_path):
         list(verify(MANY, store))
 
 
+def test_records_made_together_are_done_again_together(store):
+    """On the same hardware too: alone a seed has other noise."""
+    list(run_study(MANY, store, together=True))
+    checks = list(verify(MANY, store))
+    assert [check.name for check in checks] == [
+        "vae-grey-d002, seeds 0, 1, 2",
+        "autoencoder-grey-d002, seeds 0, 1, 2",
+    ]
+    assert all(check.difference == 0 for check in checks)
+    with pytest.raises(VerificationError, match="cannot verify 9 epochs: 3 are recorded"):
+        list(verify(MANY, store, epochs=9))
+
+
+def test_a_number_that_is_none_is_the_worst(tmp_path):
+    here = TinyStore(tmp_path)
+    for result in run_study(MANY, here):
+        rows = [
+            replace(row, metrics=row.metrics | {"log_likelihood": float("nan")})
+            for row in result.history
+        ]
+        here.write(replace(result, history=aevb.History(rows)))
+    assert not any(check.is_passed for check in verify(MANY, Elsewhere(tmp_path)))
+
+
+def test_the_state_of_another_configuration_is_not_gone_on_with(store, monkeypatch):
+    measured, count = trained._measured, iter(range(100))
+
+    def killed(*arguments):
+        if next(count) == 2:
+            raise KeyboardInterrupt
+        return measured(*arguments)
+
+    monkeypatch.setattr("aevb_lib.checkpoints.SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(trained, "_measured", killed)
+    with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+        record(MANY, MANY.runs[0], store)
+    monkeypatch.undo()
+    faster = replace(MANY.runs[0], learning_rate=0.1)
+    study = replace(MANY, runs=(faster,))
+    result = record(study, faster, store)
+    clean = record(study, faster, TinyStore(store.folder / "clean"))
+    assert [row.metrics for row in result.history] == [row.metrics for row in clean.history]
+
+
 def test_chaotic_runs_are_compared_through_the_spread_here_too(store):
     study = replace(MANY, is_chaotic=True)
     list(run_study(study, store))

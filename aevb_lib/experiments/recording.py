@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import joblib
 import torch
@@ -142,17 +144,22 @@ def verify(
     """
     recorded = store.read_all(study.runs)
     here = _kind(hardware(store.device))
+    trains = type(study).train_again is not Study.train_again
     for group in same_but_seed(result.run for result in recorded):
-        members = [result for result in recorded if result.run in group]
-        again = [result for result in members if seeds is None or result.run.seed in seeds]
-        origin = str(members[0].provenance.get("hardware"))
-        trains = type(study).train_again is not Study.train_again
-        if again and trains and (study.is_chaotic or _kind(origin) != here):
-            yield _verify_spread(study, members, again, store, epochs, origin)
-            continue
-        for result in again:
-            difference = study.redo(result, store, epochs=epochs)
-            yield Verification(result.run.name, difference, study.tolerance, f"made on {origin}")
+        alike: dict[str, list[Result[R]]] = {}
+        for result in recorded:
+            if result.run in group:
+                alike.setdefault(_origin(result), []).append(result)
+        for origin, members in alike.items():
+            again = [result for result in members if seeds is None or result.run.seed in seeds]
+            has_other_noise = _kind(origin) != here or "seeds_together" in members[0].provenance
+            if again and trains and (study.is_chaotic or has_other_noise):
+                yield _verify_spread(study, members, again, store, epochs, origin)
+                continue
+            for result in again:
+                difference = study.redo(result, store, epochs=epochs)
+                reason = f"made on {origin}"
+                yield Verification(result.run.name, difference, study.tolerance, reason)
 
 
 def _verify_spread(
@@ -171,6 +178,8 @@ def _verify_spread(
             f"{name} can be compared through the spread over seeds only (recorded on {origin}"
             f"{', chaotic' if study.is_chaotic else ''}), which needs two recorded at least"
         )
+    if epochs > runs[0].epochs:
+        raise VerificationError(f"cannot verify {epochs} epochs: {runs[0].epochs} are recorded")
     histories = study.train_again(runs, store, epochs=epochs)
     recorded = {row.step for row in members[0].history}
     steps = [row.step for row in histories[0] if row.step in recorded]
@@ -185,9 +194,16 @@ def _verify_spread(
     ]
     if not compared:
         raise VerificationError(f"{name} recorded no metric that can be compared")
-    worst = max(compared, key=lambda pair: pair[0] / pair[1])
+    # A number that is no number is the worst.
+    worst = max(compared, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0] / pair[1])
     reason = f"made on {origin}; the spread over {len(members)} recorded seeds allows"
     return Verification(name, *worst, f"{reason} {worst[1]:.4f}")
+
+
+def _origin(result: Result[Any]) -> str:
+    """What made a record, as far as its noise depends on it."""
+    seeds = result.provenance.get("seeds_together")
+    return str(result.provenance.get("hardware")) + (f", seeds {seeds} together" if seeds else "")
 
 
 def _row(history: History, step: int) -> dict[str, float]:
@@ -202,4 +218,4 @@ def _compared(old: list[float], new: list[float]) -> tuple[float, float]:
 
 def _kind(origin: str) -> str:
     """Hardware on which one seed gives one noise: any processor, or any GPU of one name."""
-    return "CPU" if " CPU" in origin else origin
+    return "CPU" if " CPU" in origin else origin.split(", ")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ class Store:
         seeds = "-".join(str(run.seed) for run in runs)
         cache = default_root() if self.folder is None else self.folder / "cache"
         device = torch.device(self.device).type
-        path = cache / "checkpoints" / runs[0].study / f"{runs[0].name}-of-{seeds}-{device}.pt"
+        facts = hashlib.sha256(repr(runs).encode()).hexdigest()[:8]
+        name = f"{runs[0].name}-of-{seeds}-{device}-{facts}.pt"
+        path = cache / "checkpoints" / runs[0].study / name
         yield path
         path.unlink(missing_ok=True)
 

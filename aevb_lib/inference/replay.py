@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from aevb_lib.members import optimizers_of, tensors_of
+from aevb_lib.members import members_of, optimizers_of, tensors_of
 from aevb_lib.types import Algorithm, Batch
 
 __all__ = ["Replay"]
@@ -52,7 +53,7 @@ class Replay:
     def __init__(self, algorithm: Algorithm) -> None:
         self.algorithm = algorithm
         self._optimizers = list(optimizers_of(algorithm).values())
-        self._graph: _Graph | None = None
+        self._graphs: dict[torch.Size, _Graph] = {}
         self._num_eager = 0
 
     @property
@@ -72,15 +73,18 @@ class Replay:
         """
         if self._device.type != "cuda":
             return self.algorithm.step(batch)
-        if self._graph is not None and not self._graph.fits(batch):
-            return self.algorithm.step(batch)
-        if self._graph is not None and self._graph.is_outdated(self._optimizers):
-            self._graph, self._num_eager = None, 0
-        if self._graph is None and self._num_eager < NUM_EAGER:
+        with torch.cuda.device(self._device):
+            return self._step(batch)
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        if any(graph.is_outdated(self._optimizers) for graph in self._graphs.values()):
+            self._graphs, self._num_eager = {}, 0
+        if self._num_eager < NUM_EAGER:
             return self._eager_step(batch)
-        if self._graph is None:
-            self._graph = _Graph(self.algorithm, batch, self._optimizers)
-        return self._graph.replay(batch, self._optimizers)
+        shape = batch.images.shape
+        if shape not in self._graphs:
+            self._graphs[shape] = _Graph(self.algorithm, batch, self._optimizers)
+        return self._graphs[shape].replay(batch, self._optimizers)
 
     def _eager_step(self, batch: Batch) -> dict[str, Tensor]:
         if self._num_eager == 0:
@@ -112,11 +116,9 @@ class _Graph:
         self.states = [optimizer.state for optimizer in optimizers]
         self.numbers = _numbers(optimizers)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        stream = torch.cuda.Stream(batch.images.device)
+        with torch.cuda.graph(self.graph, stream=stream):
             self.values = algorithm.step(self.batch)
-
-    def fits(self, batch: Batch) -> bool:
-        return batch.images.shape == self.batch.images.shape
 
     def is_outdated(self, optimizers: list[Optimizer]) -> bool:
         """Whether an optimizer has been given another state, by ``load_state_dict``."""
@@ -146,9 +148,12 @@ def _prepare(optimizer: Optimizer, device: torch.device) -> None:
             group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=device)
             for parameter in group["params"]:
                 state = optimizer.state.get(parameter, {})
-                if isinstance(state.get("step"), Tensor):
-                    state["step"] = state["step"].to(device)
-        elif group.get("lr_decay"):
+                for slot, held in state.items():  # mu_product and eta as well
+                    if isinstance(held, Tensor):
+                        state[slot] = held.to(device)
+        elif isinstance(group["lr"], Tensor):
+            group["lr"] = float(group["lr"])  # it is read when the step is captured
+        if "capturable" not in group and group.get("lr_decay"):
             raise RuntimeError(
                 f"this step cannot be captured: {kind} with lr_decay counts its steps on the "
                 "processor. Use lr_decay=0, or train without Replay"
@@ -158,10 +163,15 @@ def _prepare(optimizer: Optimizer, device: torch.device) -> None:
 def _numbers(optimizers: list[Optimizer]) -> list[dict[str, Any]]:
     """Hyperparameters that become part of a graph, because they are no tensors."""
     return [
-        {name: group[name] for name in optimizer.defaults if not isinstance(group[name], Tensor)}
+        {name: _number(group[name]) for name in optimizer.defaults}
         for optimizer in optimizers
         for group in optimizer.param_groups
     ]
+
+
+def _number(value: Any) -> Any:
+    """What a graph cannot see change: of a tensor, that it is another one."""
+    return f"a tensor at {value.data_ptr():#x}" if isinstance(value, Tensor) else value
 
 
 def _first_change(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
@@ -198,9 +208,16 @@ def _watched(algorithm: Algorithm) -> Iterator[None]:
 
 def _state_of(algorithm: Algorithm) -> dict[str, Any]:
     """Where the tensors of an algorithm and its optimizers are, and its numbers."""
-    state: dict[str, Any] = {
-        name: value for name, value in vars(algorithm).items() if isinstance(value, int | float)
-    }
+    state: dict[str, Any] = {}
+    for name, value in members_of(algorithm):
+        owners = [(name, value)]
+        if isinstance(value, nn.Module):
+            owners = [
+                (f"{name}.{path}.{fact}", own)
+                for path, module in value.named_modules()
+                for fact, own in vars(module).items()
+            ]
+        state |= {n: v for n, v in owners if isinstance(v, int | float)}
     for name, tensor in tensors_of(algorithm).items():
         state[name] = tensor.data_ptr()
     for name, optimizer in optimizers_of(algorithm).items():
@@ -219,8 +236,10 @@ def _without_waiting() -> Iterator[None]:
         RuntimeError: If it does.
     """
     mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Synchronization debug mode")
+            torch.cuda.set_sync_debug_mode("error")
         yield
     except RuntimeError as error:
         if "synchronizing" not in str(error):

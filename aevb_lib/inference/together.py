@@ -50,6 +50,9 @@ class Together:
 
     def __init__(self, learners: Sequence[Algorithm]) -> None:
         self.learners = list(learners)
+        for learner in self.learners:
+            if any(isinstance(value, Algorithm) for value in vars(learner).values()):
+                raise TypeError("put Replay around Together, not inside: Replay(Together(...))")
         kinds = {type(learner).__name__ for learner in self.learners}
         if len(kinds) > 1:
             raise TypeError(f"learners of one class are trained together, not {sorted(kinds)}")
@@ -60,6 +63,10 @@ class Together:
         for name in vars(self._leader):
             setattr(self._leader, name, self._shared(name))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy, or what is read from a file, has a stack of its own models.
+        return type(self), (self.learners,)
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Do one step of every learner.
 
@@ -69,10 +76,27 @@ class Together:
         Returns:
             What the learners' own ``step`` returns, one value per learner, shape ``[S]``.
         """
+        self.model.check()
+        size = len(self.learners)
+        if batch.images.ndim == 3 and len(batch.images) != size:
+            raise ValueError(
+                f"there are {size} learners, but the batch is one for {len(batch.images)}: pass "
+                "images.batches(size, generator=[one per learner])"
+            )
         if batch.images.ndim == 2:
-            size = len(self.learners)
             batch = Batch(*(tensor.expand(size, *tensor.shape) for tensor in batch))
+        # Numbers are the learners', before and after: a count, say, goes on in all of them.
+        vars(self._leader).update(_numbers(self.learners[0]))
+        before = {n: t.data_ptr() for n, t in vars(self._leader).items() if isinstance(t, Tensor)}
         values: dict[str, Tensor] = self._leader.step(batch)
+        for learner in self.learners:
+            vars(learner).update(_numbers(self._leader))
+        for name, value in vars(self._leader).items():
+            if isinstance(value, Tensor) and value.data_ptr() != before.get(name):
+                raise RuntimeError(
+                    f"the step gives {name} a new value, which the learners would not see: change "
+                    "it in place, as by copy_()"
+                )
         return values
 
     def _shared(self, name: str) -> Any:
@@ -83,6 +107,9 @@ class Together:
         if isinstance(own[0], Optimizer):
             return _Optimizers(own, self.model)
         if isinstance(own[0], Tensor):
+            if any(value.shape != own[0].shape for value in own):
+                shapes = sorted({tuple(value.shape) for value in own})
+                raise ValueError(f"learners are trained together if {name} has one shape: {shapes}")
             stacked = torch.stack(own)
             for learner, row in zip(self.learners, stacked, strict=True):
                 setattr(learner, name, row)
@@ -93,6 +120,10 @@ class Together:
                 f"in {name}: {list(dict.fromkeys(map(repr, own)))}"
             )
         return own[0]
+
+
+def _numbers(algorithm: Any) -> dict[str, Any]:
+    return {n: v for n, v in vars(algorithm).items() if isinstance(v, int | float | str)}
 
 
 class _Optimizers:
@@ -119,8 +150,10 @@ class _Optimizers:
                 )
 
     def zero_grad(self) -> None:
-        for stacked, _ in self.trained:
+        for stacked, rows in self.trained:
             stacked.grad = None
+            for row in rows:  # or what this objective does not touch would move by an old one
+                row.grad = None
 
     def step(self) -> None:
         for stacked, rows in self.trained:
