@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 __all__ = ["Steps", "ascend", "clip_gradients"]
 
-Kind = TypeVar("Kind", bound=Optimizer)
+AnyOptimizer = TypeVar("AnyOptimizer", bound=Optimizer)
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ def ascend(objective: Tensor, optimizer: Steps) -> None:
     optimizer.step()
 
 
-def clip_gradients(optimizer: Kind, max_norm: float) -> Kind:
+def clip_gradients(optimizer: AnyOptimizer, max_norm: float) -> AnyOptimizer:
     r"""Let an optimizer shorten gradients that are too long, before each of its steps.
 
     .. math:: g' = g \, \min(1, c / |g|)
