@@ -121,7 +121,7 @@ def fit_each(
     As :func:`fit` does for one; the arguments are the same, but for these.
 
     Args:
-        algorithm: An :class:`aevb_lib.inference.together.Together` of S learners, or a replay of it.
+        algorithm: Some learners as a :class:`aevb_lib.inference.together.Together`, or its replay.
         batches: Minibatches with one batch per learner,
             ``images.batches(size, generator=[one per learner])``; or the same for all.
         epochs: Number of passes over the data.
