@@ -84,8 +84,10 @@ def set_numbers(algorithm: Algorithm, numbers: dict[str, Any]) -> None:
         numbers: Values by name.
     """
     for prefix, owner in _owners(algorithm):
-        own = {n: numbers[prefix + n] for n in vars(owner) if prefix + n in numbers}
-        vars(owner).update(own)
+        for name, value in numbers.items():
+            own = name.removeprefix(prefix)
+            if prefix + own == name and "." not in own:
+                vars(owner)[own] = value
 
 
 def _owners(algorithm: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

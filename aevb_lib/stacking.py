@@ -179,6 +179,8 @@ def _shape_of(model: nn.Module) -> dict[str, Any]:
         f"module {name!r}": type(module) for name, module in model.named_modules()
     }
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor._backward_hooks:
+            raise ValueError(f"{name} has a hook on its gradient, which would not be called")
         place = f"{list(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
         shape[repr(name)] = place if tensor.requires_grad else f"{place}, without gradient"
     for name, module in model.named_modules():

@@ -5,7 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_inference import ALGORITHMS, P, make_aevb, make_monte_carlo_em, with_optimizers
+from test_inference import (
+    ALGORITHMS,
+    CountingAEVB,
+    P,
+    make_aevb,
+    make_monte_carlo_em,
+    with_optimizers,
+)
 
 import aevb_lib as aevb
 from aevb_lib import checkpoints
@@ -191,23 +198,11 @@ def test_composed_schedules_go_on_in_all_their_parts(kind, tmp_path):
     assert train(tmp_path / "state.pt", 4) == pytest.approx(whole[2:])
 
 
-class WarmingUp(aevb.AEVB):
-    """An algorithm of a user, with a count of its own."""
-
-    def __init__(self, model, optimizer):
-        super().__init__(model, optimizer)
-        self.count = 0
-
-    def step(self, batch):
-        self.count += 1
-        return super().step(batch)
-
-
 def test_numbers_of_a_users_algorithm_go_on(tmp_path):
     counts = []
     for epochs in (1, 3):
         base = make_aevb()
-        learner = WarmingUp(base.model, base.optimizer)
+        learner = CountingAEVB(base.model, base.optimizer)
         aevb.fit(
             learner, DATA.batches(25), epochs=epochs, checkpoint=tmp_path / "s.pt", progress=False
         )

@@ -85,12 +85,14 @@ def tiny(monkeypatch):
     )
     cells = dict.fromkeys(run for run in runs if run.seed == 0)
     pilot = StepSizes(
-        name="step-sizes", runs=tuple(p for cell in cells for p in pilots("figure-3", cell))
+        name="step-sizes",
+        runs=tuple(p for cell in cells for p in pilots("figure-3", cell)),
+        table=step_size_table,
     )
     return figure, pilot
 
 
-def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path):
+def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path, capsys):
     figure, pilot = tiny
     store = TinyStore(tmp_path)
     with pytest.raises(VerificationError, match="experiments run step-sizes"):
@@ -103,6 +105,10 @@ def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path):
         best = 0.1 if result.run.algorithm == "wake-sleep" else 0.01
         early = -100.0 if result.run.learning_rate == best else -200.0
         store.write(replace(result, final={**result.final, "early": early}))
+    assert main(["table", "step-sizes"], studies={"step-sizes": pilot}, store=store) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert "| figure-3, aevb | 60 | 2 | **-100.0** | -200.0 | -200.0 |" in rows
+    assert "| figure-3, wake-sleep | 60 | 2 | -200.0 | -200.0 | **-100.0** |" in rows
     results = list(run_study(figure, store, together=True))
     assert len(results) == len(figure.runs)
     for result in results:
@@ -126,7 +132,3 @@ def test_the_command_refuses_seeds_that_a_study_lacks(tmp_path, capsys):
         main(["run", "figure-2", "--seeds", "7"], store=Store(tmp_path))
     assert "figure-2 has no seed 7" in capsys.readouterr().err
     assert set(STUDIES) >= {"step-sizes", "figure-2", "figure-3"}
-
-
-def test_the_table_of_steps_is_empty_or_whole(tmp_path):
-    assert step_size_table(Store(tmp_path)).count("\n") == 1

@@ -53,6 +53,24 @@ def with_optimizers(algorithm, kind, **options):
     return algorithm
 
 
+class Counting:
+    """What an algorithm of a user may have beside: a count of its steps, begun with the first."""
+
+    count = 0
+
+    def step(self, batch):
+        self.count += 1
+        return super().step(batch)
+
+
+class CountingAEVB(Counting, aevb.AEVB):
+    pass
+
+
+class CountingReconstruction(Counting, aevb.Reconstruction):
+    pass
+
+
 BOUND = {"elbo", "log_likelihood", "kl"}
 TIGHTER = {"bound", "log_likelihood", "kl"}
 CHAINS = {"log_joint", "acceptance", "step_size"}

@@ -7,7 +7,15 @@ import math
 import pytest
 import torch
 from oracles import batch_of
-from test_inference import ALGORITHMS, D, P, make_aevb, make_monte_carlo_em, with_optimizers
+from test_inference import (
+    ALGORITHMS,
+    CountingReconstruction,
+    D,
+    P,
+    make_aevb,
+    make_monte_carlo_em,
+    with_optimizers,
+)
 from torch import Tensor, nn
 
 import aevb_lib as aevb
@@ -415,6 +423,10 @@ def test_tensors_that_cannot_be_stacked_are_named():
     hooked[0].model.encoder.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="module 'encoder' has a hook"):
         aevb.Together(hooked)
+    hooked = reconstructions(2)
+    next(hooked[1].model.parameters()).register_hook(lambda gradient: 2 * gradient)
+    with pytest.raises(ValueError, match="has a hook on its gradient"):
+        aevb.Together(hooked)
     sharing = reconstructions(2)
     sharing[1].model.decoder = sharing[0].model.decoder
     with pytest.raises(ValueError, match="models share a parameter"):
@@ -452,8 +464,17 @@ def test_parameters_are_found_by_name_whatever_their_order():
         lambda members: members[0].model.double(),
         lambda members: members[1].model.decoder.requires_grad_(False),
         lambda members: setattr(next(members[0].model.parameters()), "data", torch.zeros(8, P)),
+        lambda members: setattr(members[1], "optimizer", copy.copy(members[1].optimizer)),
+        lambda members: members[1].optimizer.add_param_group({"params": [torch.zeros(1)]}),
     ],
-    ids=["another Together", "another type", "frozen", "other memory"],
+    ids=[
+        "another Together",
+        "another type",
+        "frozen",
+        "other memory",
+        "another optimizer",
+        "groups",
+    ],
 )
 def test_models_that_were_changed_behind_its_back_are_noticed(change):
     members = reconstructions()
@@ -461,6 +482,17 @@ def test_models_that_were_changed_behind_its_back_are_noticed(change):
     together.step(BATCH)
     change(members)
     with pytest.raises(RuntimeError, match="make a new Together of the learners"):
+        together.step(BATCH)
+
+
+def test_options_stay_those_of_all():
+    members = learners(make_aevb)
+    together = aevb.Together(members)
+    for member in members:
+        member.num_samples = 5
+    together.step(BATCH)
+    members[1].num_samples = 1
+    with pytest.raises(RuntimeError, match="num_samples of a learner was replaced"):
         together.step(BATCH)
 
 
@@ -481,20 +513,8 @@ def test_a_copy_trains_models_of_its_own():
     assert twin.learners[0].model is not together.learners[0].model
 
 
-class Counting(aevb.Reconstruction):
-    """An algorithm of a user, with a count of its own."""
-
-    def __init__(self, model, optimizer):
-        super().__init__(model, optimizer)
-        self.count = 0
-
-    def step(self, batch):
-        self.count += 1
-        return super().step(batch)
-
-
 class Rebinding(aevb.Reconstruction):
-    """Another, which gives its own tensor a new value."""
+    """An algorithm of a user, which gives its own tensor a new value."""
 
     def __init__(self, model, optimizer):
         super().__init__(model, optimizer)
@@ -508,7 +528,7 @@ class Rebinding(aevb.Reconstruction):
 def test_numbers_of_an_algorithm_are_every_learners_and_tensors_stay_in_place():
     counting, rebinding = (
         [kind(member.model, member.optimizer) for member in reconstructions()]
-        for kind in (Counting, Rebinding)
+        for kind in (CountingReconstruction, Rebinding)
     )
     together = aevb.Together(counting)
     for _ in range(3):

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
 from aevb_lib.data import ImageSet
 from aevb_lib.evaluation import mean_elbo
-from aevb_lib.evidence import ais_log_likelihood, hmc_log_likelihood
+from aevb_lib.evidence import ais_log_likelihood
 from aevb_lib.experiments.comparison import Comparison
-from aevb_lib.experiments.race import STREAMS
+from aevb_lib.experiments.race import STREAMS, mean_evidence
 from aevb_lib.experiments.recipe import CHAINS, LEARNING_RATES, ComparisonRun
-from aevb_lib.experiments.store import ASSETS, Store
+from aevb_lib.experiments.results import Result
+from aevb_lib.experiments.store import Store
 from aevb_lib.experiments.study import VerificationError
 from aevb_lib.models import VAE, LatentVariableModel
 
@@ -92,7 +93,7 @@ class StepSizes(Comparison):
         if run.figure == "figure-2":
             assert isinstance(model, VAE)
             return {"early": mean_elbo(model, train[: self.num_images])}
-        return {"early": _evidence(model, train, NUM_FINAL)}
+        return {"early": mean_evidence(model, train.images[:NUM_FINAL])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,17 +117,13 @@ class Figure(Comparison):
         Raises:
             VerificationError: If that is not recorded for every step.
         """
-        cell = runs[0]
-        reached: dict[float, list[float]] = {rate: [] for rate in LEARNING_RATES}
-        for result in store.read_all(pilots(self.name, cell)):
-            assert result.run.learning_rate is not None
-            reached[result.run.learning_rate].append(result.final["early"])
-        if not all(reached.values()):
+        reached = _reached(store.read_all(pilots(self.name, runs[0])))
+        if set(reached) != set(LEARNING_RATES):
             raise VerificationError(
-                f"the step of {cell.name} is chosen by a study that is not recorded: "
+                f"the step of {runs[0].name} is chosen by a study that is not recorded: "
                 "python -m aevb_lib.experiments run step-sizes"
             )
-        return [{rate: mean(values) for rate, values in reached.items()} for _ in runs]
+        return [reached for _ in runs]
 
     def rows_of(self, run: ComparisonRun, total: int) -> list[int]:
         """Return the steps after which so many images have been seen, at least.
@@ -161,13 +158,13 @@ class LikelihoodFigure(Figure):
     def measure(self, model: LatentVariableModel, data: ImageSet) -> dict[str, float]:
         """Return what a row holds of test images."""
         return super().measure(model, data) | {
-            "hmc_log_likelihood": _evidence(model, data, NUM_UNSEEN)
+            "hmc_log_likelihood": mean_evidence(model, data.images[:NUM_UNSEEN])
         }
 
     def measure_seen(self, model: LatentVariableModel, train: ImageSet) -> dict[str, float]:
         """Return what a row holds of training images."""
         return super().measure(model, train) | {
-            "hmc_log_likelihood": _evidence(model, train, NUM_SEEN)
+            "hmc_log_likelihood": mean_evidence(model, train.images[:NUM_SEEN])
         }
 
     def measure_at_the_end(
@@ -178,9 +175,9 @@ class LikelihoodFigure(Figure):
         for prefix, data in (("", test), ("seen_", train)):
             images = data.images[:NUM_ANNEALED]
             annealed = ais_log_likelihood(model, images, num_temperatures=100, num_chains=8)
-            final[f"{prefix}hmc_log_likelihood"] = _evidence(model, data, NUM_FINAL)
+            final[f"{prefix}hmc_log_likelihood"] = mean_evidence(model, data.images[:NUM_FINAL])
             final[f"{prefix}annealed_log_likelihood"] = float(annealed.double().mean())
-            final[f"{prefix}hmc_of_annealed"] = _evidence(model, data, NUM_ANNEALED)
+            final[f"{prefix}hmc_of_annealed"] = mean_evidence(model, images)
         return final
 
 
@@ -211,38 +208,38 @@ def pilots(figure: str, cell: ComparisonRun) -> list[PilotRun]:
     ]
 
 
-def step_size_table(store: Store = ASSETS) -> str:
+def step_size_table(results: Sequence[Result[PilotRun]]) -> str:
     """Return the study ``step-sizes`` as a Markdown table, one row per cell.
 
     Args:
-        store: Store of the records.
+        results: Results from :func:`aevb_lib.experiments.load_result`.
 
     Returns:
         What each step of Adagrad has reached early, in nats per training image, mean over seeds;
         the chosen one is bold.
     """
     rates = " | ".join(f"{rate:g}" for rate in LEARNING_RATES)
-    rows = [f"| cell | {rates} |", "|:--" + "|--:" * len(LEARNING_RATES) + "|"]
-    for study in (FIGURE_2, FIGURE_3):
-        for cell in dict.fromkeys(run for run in study.runs if run.seed == STREAMS[0]):
-            results = store.read_all(pilots(study.name, cell))
-            reached = {
-                rate: [r.final["early"] for r in results if r.run.learning_rate == rate]
-                for rate in LEARNING_RATES
-            }
-            if not all(reached.values()):
-                continue
-            means = {rate: mean(values) for rate, values in reached.items()}
-            best = max(means, key=lambda rate: means[rate])
-            cells = [f"**{m:.1f}**" if rate == best else f"{m:.1f}" for rate, m in means.items()]
-            name = f"{cell.algorithm}, N = {cell.num_train:,}, D = {cell.latent_dim}"
-            rows.append(f"| {name} | {' | '.join(cells)} |")
+    rows = [f"| figure, algorithm | N | D | {rates} |", "|:--|--:|--:" + "|--:" * 3 + "|"]
+    cells: dict[PilotRun, list[Result[PilotRun]]] = {}
+    for result in results:
+        cells.setdefault(replace(result.run, seed=0, learning_rate=None), []).append(result)
+    for cell, members in cells.items():
+        reached = _reached(members)
+        best = max(reached, key=lambda rate: reached[rate])
+        shown = {rate: f"{value:.1f}" for rate, value in reached.items()}
+        shown[best] = f"**{shown[best]}**"
+        values = " | ".join(shown.get(rate, "") for rate in LEARNING_RATES)
+        head = f"{cell.figure}, {cell.algorithm} | {cell.num_train:,} | {cell.latent_dim}"
+        rows.append(f"| {head} | {values} |")
     return "\n".join(rows)
 
 
-def _evidence(model: LatentVariableModel, data: ImageSet, num_images: int) -> float:
-    images = data.images[:num_images]
-    return float(hmc_log_likelihood(model, images, num_samples=50).double().mean())
+def _reached(results: Sequence[Result[PilotRun]]) -> dict[float, float]:
+    """What each step of Adagrad has reached early, on average over the seeds that are recorded."""
+    reached: dict[float, list[float]] = {}
+    for result in results:
+        reached.setdefault(result.run.learning_rate, []).append(result.final["early"])
+    return {rate: mean(values) for rate, values in sorted(reached.items())}
 
 
 FIGURE_2 = Figure(
@@ -282,6 +279,7 @@ FIGURE_3 = LikelihoodFigure(
 )
 STEP_SIZES = StepSizes(
     name="step-sizes",
+    table=step_size_table,
     runs=tuple(
         pilot
         for study in (FIGURE_3, FIGURE_2)

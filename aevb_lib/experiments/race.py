@@ -14,7 +14,7 @@ from aevb_lib.experiments.recipe import ComparisonRun
 from aevb_lib.experiments.results import SEEDS
 from aevb_lib.models import LatentVariableModel
 
-__all__ = ["LIKELIHOOD_RACE", "MCEM_VARIANTS", "Race", "VariantRun"]
+__all__ = ["LIKELIHOOD_RACE", "MCEM_VARIANTS", "Race", "VariantRun", "mean_evidence"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,23 @@ class Race(Comparison):
         }
 
     def _hmc(self, model: LatentVariableModel, images: Tensor) -> float:
-        return _mean(
-            hmc_log_likelihood(
-                model, images, num_samples=self.num_samples, num_warmup=self.num_warmup
-            )
+        return mean_evidence(
+            model, images, num_samples=self.num_samples, num_warmup=self.num_warmup
         )
+
+
+def mean_evidence(
+    model: LatentVariableModel, images: Tensor, *, num_samples: int = 50, num_warmup: int = 50
+) -> float:
+    """Return log p(x) of some images by the paper's estimator, averaged over them.
+
+    Args:
+        model: The model.
+        images: The images.
+        num_samples: See :func:`aevb_lib.evidence.hmc_log_likelihood`.
+        num_warmup: See there.
+    """
+    return _mean(hmc_log_likelihood(model, images, num_samples=num_samples, num_warmup=num_warmup))
 
 
 def _mean(values: Tensor) -> float:

@@ -29,8 +29,8 @@ class Replay:
     operations on the same memory, on a new batch and with new random numbers.
 
     The first three steps are ordinary ones, and are watched: what cannot be captured is refused
-    before it is tried, since a failed capture leaves no way back. A batch of another shape, such as
-    a short last one, is an ordinary step too. On a processor every step is.
+    before it is tried, since a failed capture leaves no way back. Each shape of a batch has its own
+    graph, so a short last one is replayed too. On a processor every step is an ordinary one.
 
     Optimizers are set up for it: ``capturable`` where they have that, with the learning rate in a
     tensor, so that a scheduler reaches the graph. Other numbers, such as a momentum, are part of

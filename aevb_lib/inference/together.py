@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from aevb_lib.members import numbers_of
 from aevb_lib.stacking import Stack
 from aevb_lib.types import Algorithm, Batch
 
@@ -53,15 +54,17 @@ class Together:
         for learner in self.learners:
             if any(isinstance(value, Algorithm) for value in vars(learner).values()):
                 raise TypeError("put Replay around Together, not inside: Replay(Together(...))")
-        kinds = {type(learner).__name__ for learner in self.learners}
+        kinds = {type(learner) for learner in self.learners}
         if len(kinds) > 1:
-            raise TypeError(f"learners of one class are trained together, not {sorted(kinds)}")
+            names = sorted(kind.__name__ for kind in kinds)
+            raise TypeError(f"learners of one class are trained together, not {names}")
         #: The stacked models; ``model.models`` are those of the learners.
         self.model = Stack([learner.model for learner in self.learners])
         # The algorithm itself, which computes for the stack what it would for one model.
         self._leader: Any = copy.copy(self.learners[0])
         for name in vars(self._leader):
             setattr(self._leader, name, self._shared(name))
+        self._own = [dict(vars(learner)) for learner in self.learners]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy, or what is read from a file, has a stack of its own models.
@@ -76,7 +79,7 @@ class Together:
         Returns:
             What the learners' own ``step`` returns, one value per learner, shape ``[S]``.
         """
-        self.model.check()
+        self._check()
         size = len(self.learners)
         if batch.images.ndim == 3 and len(batch.images) != size:
             raise ValueError(
@@ -86,11 +89,11 @@ class Together:
         if batch.images.ndim == 2:
             batch = Batch(*(tensor.expand(size, *tensor.shape) for tensor in batch))
         # Numbers are the learners', before and after: a count, say, goes on in all of them.
-        vars(self._leader).update(_numbers(self.learners[0]))
+        vars(self._leader).update(numbers_of(self.learners[0]))
         before = {n: t.data_ptr() for n, t in vars(self._leader).items() if isinstance(t, Tensor)}
         values: dict[str, Tensor] = self._leader.step(batch)
         for learner in self.learners:
-            vars(learner).update(_numbers(self._leader))
+            vars(learner).update(numbers_of(self._leader))
         for name, value in vars(self._leader).items():
             if isinstance(value, Tensor) and value.data_ptr() != before.get(name):
                 raise RuntimeError(
@@ -98,6 +101,24 @@ class Together:
                     "it in place, as by copy_()"
                 )
         return values
+
+    def _check(self) -> None:
+        """Refuse to go on with learners that are no longer what was put together."""
+        self.model.check()
+        numbers = numbers_of(self.learners[0])
+        for learner, own in zip(self.learners, self._own, strict=True):
+            for name, value in vars(learner).items():
+                if name.startswith("_"):
+                    continue
+                if isinstance(value, int | float | str):
+                    is_same = value == numbers.get(name)
+                else:
+                    is_same = value is own.get(name)
+                if not is_same:
+                    raise RuntimeError(
+                        f"{name} of a learner was replaced since they were put together, or is no "
+                        "longer that of the others: make a new Together of the learners"
+                    )
 
     def _shared(self, name: str) -> Any:
         """What the leader has under a name: the members' own, as one."""
@@ -122,15 +143,12 @@ class Together:
         return own[0]
 
 
-def _numbers(algorithm: Any) -> dict[str, Any]:
-    return {n: v for n, v in vars(algorithm).items() if isinstance(v, int | float | str)}
-
-
 class _Optimizers:
     """One optimizer per model of a stack, each with its own rows of the gradients."""
 
     def __init__(self, optimizers: list[Optimizer], stack: Stack) -> None:
         self.optimizers = optimizers
+        self._sizes = [_size(optimizer) for optimizer in optimizers]
         #: Stacked parameters that the optimizers train, each with its rows.
         self.trained: list[tuple[Tensor, list[Tensor]]] = []
         members = [dict(model.named_parameters()) for model in stack.models]
@@ -160,5 +178,14 @@ class _Optimizers:
             if stacked.grad is not None:
                 for row, gradient in zip(rows, stacked.grad, strict=True):
                     row.grad = gradient
-        for optimizer in self.optimizers:
+        for optimizer, size in zip(self.optimizers, self._sizes, strict=True):
+            if _size(optimizer) != size:
+                raise RuntimeError(
+                    "an optimizer was given other parameters since the learners were put together: "
+                    "make a new Together of the learners"
+                )
             optimizer.step()
+
+
+def _size(optimizer: Optimizer) -> int:
+    return sum(len(group["params"]) for group in optimizer.param_groups)
