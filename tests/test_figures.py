@@ -107,8 +107,8 @@ def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path, capsys):
         store.write(replace(result, final={**result.final, "early": early}))
     assert main(["table", "step-sizes"], studies={"step-sizes": pilot}, store=store) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert "| figure-3, aevb | 60 | 2 | **-100.0** | -200.0 | -200.0 |" in rows
-    assert "| figure-3, wake-sleep | 60 | 2 | -200.0 | -200.0 | **-100.0** |" in rows
+    assert "| figure-3, aevb | 60 | 2 | **−100.0** | −200.0 | −200.0 |" in rows
+    assert "| figure-3, wake-sleep | 60 | 2 | −200.0 | −200.0 | **−100.0** |" in rows
     results = list(run_study(figure, store, together=True))
     assert len(results) == len(figure.runs)
     for result in results:

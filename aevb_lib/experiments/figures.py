@@ -208,7 +208,7 @@ def pilots(figure: str, cell: ComparisonRun) -> list[PilotRun]:
     ]
 
 
-def step_size_table(results: Sequence[Result[PilotRun]]) -> str:
+def step_size_table(results: Sequence[Result[Any]]) -> str:
     """Return the study ``step-sizes`` as a Markdown table, one row per cell.
 
     Args:
@@ -220,13 +220,13 @@ def step_size_table(results: Sequence[Result[PilotRun]]) -> str:
     """
     rates = " | ".join(f"{rate:g}" for rate in LEARNING_RATES)
     rows = [f"| figure, algorithm | N | D | {rates} |", "|:--|--:|--:" + "|--:" * 3 + "|"]
-    cells: dict[PilotRun, list[Result[PilotRun]]] = {}
+    cells: dict[PilotRun, list[Result[Any]]] = {}
     for result in results:
         cells.setdefault(replace(result.run, seed=0, learning_rate=None), []).append(result)
     for cell, members in cells.items():
         reached = _reached(members)
         best = max(reached, key=lambda rate: reached[rate])
-        shown = {rate: f"{value:.1f}" for rate, value in reached.items()}
+        shown = {rate: f"{value:.1f}".replace("-", "−") for rate, value in reached.items()}
         shown[best] = f"**{shown[best]}**"
         values = " | ".join(shown.get(rate, "") for rate in LEARNING_RATES)
         head = f"{cell.figure}, {cell.algorithm} | {cell.num_train:,} | {cell.latent_dim}"
@@ -234,7 +234,7 @@ def step_size_table(results: Sequence[Result[PilotRun]]) -> str:
     return "\n".join(rows)
 
 
-def _reached(results: Sequence[Result[PilotRun]]) -> dict[float, float]:
+def _reached(results: Sequence[Result[Any]]) -> dict[float, float]:
     """What each step of Adagrad has reached early, on average over the seeds that are recorded."""
     reached: dict[float, list[float]] = {}
     for result in results:
