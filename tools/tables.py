@@ -21,8 +21,10 @@ TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DO
 
 
 def recorded_tables():
-    """The tables of all studies that have one, by name."""
-    return {name: study.table(load_result(name)) for name, study in STUDIES.items() if study.table}
+    """The tables that the pages show, by the name of their study."""
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    shown = {match[2] for text in texts for match in TABLE.finditer(text)}
+    return {name: STUDIES[name].table(load_result(name)) for name in sorted(shown)}
 
 
 def with_tables(page, tables):
