@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks tables screenshots repository lint clean
+.PHONY: help book test notebooks tables mutate reseed screenshots repository lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ notebooks: $(INSTALLED)  ## execute chapters whose source changed (ARGS=--all or
 
 tables: $(INSTALLED)  ## write the tables of README.md and book/index.md from the recorded studies
 	$(BIN)/python tools/tables.py
+
+mutate: $(INSTALLED)  ## try which asserts of the chapters notice which slips (hours; ARGS=02_elbo)
+	$(BIN)/python -m tests.claims mutate --jobs 2 $(ARGS)
+
+reseed: $(INSTALLED)  ## execute the chapters under other states of the generators (hours)
+	$(BIN)/python -m tests.claims reseed --jobs 2 $(ARGS)
 
 screenshots: $(INSTALLED)  ## take pictures of every page of the built book
 	$(BIN)/python tools/screenshots.py _build/screenshots

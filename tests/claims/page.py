@@ -1,0 +1,142 @@
+"""The page on what the instruments found: written from the records, never by hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.claims.chapters import BOOK, chapter_names, code_cells, fingerprint
+from tests.claims.records import MUTATIONS, STATES
+from tests.claims.slips import SLIPS
+
+PAGE = BOOK / "how_do_we_know.md"
+# A printed number this many spreads from the mean over other states is an unlucky one.
+FAR = 3.0
+
+
+def write_page() -> None:
+    """Write the records into the page."""
+    PAGE.write_text(with_records(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_records(text: str) -> str:
+    """Return the page's text with every generated part in its place."""
+    parts = {
+        "slips": slips_part(MUTATIONS.read()),
+        "states": states_part(STATES.read()),
+    }
+    for name, part in parts.items():
+        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text = place.sub(lambda match, part=part: f"{match[1]}\n{part}\n\n{match[2]}", text)
+    return text
+
+
+def slips_part(record: dict[str, Any]) -> str:
+    """Return the table of slips and chapters, and what it leaves open."""
+    chapters = [name for name in record if not record[name]["missing"]]
+    if not chapters:
+        return "Nothing is recorded yet."
+    head = " | ".join(name[:2] for name in chapters)
+    rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
+    for slip in SLIPS:
+        cells = [_cell(record[name]["slips"].get(slip.name)) for name in chapters]
+        rows.append(f"| {slip.name} | {' | '.join(cells)} |")
+    met = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
+    silent = [name for name, seen in met.items() if any(seen) and not any(map(_is_noticed, seen))]
+    never = [name for name, seen in met.items() if not any(seen)]
+    idle = {name: idle_asserts(record[name]) for name in chapters}
+    total = sum(len(record[name]["asserts"]) for name in chapters)
+    count = sum(map(len, idle.values()))
+    notes = [
+        f"**{total - count} of {total}** asserts notice at least one of the {len(SLIPS)} slips.",
+        f"Slips that a chapter runs and none notices: {_listed(silent)}.",
+    ]
+    if never:
+        notes.append(f"Slips that no recorded chapter runs: {_listed(never)}.")
+    notes += _waiting(record)
+    folded = [
+        _folded(f"{name[:2]}: {len(texts)} asserts that notice none", texts)
+        for name, texts in idle.items()
+        if texts
+    ]
+    return "\n".join([*rows, "", " ".join(notes), "", *folded])
+
+
+def idle_asserts(entry: dict[str, Any]) -> list[str]:
+    """Return the texts of a chapter's asserts that no slip makes fail.
+
+    An assert in a cell that a slip ends by an error is not counted as failing.
+    """
+    busy = {place for seen in entry["slips"].values() for place in seen["failed"]}
+    return [text for place, text in entry["asserts"].items() if place not in busy]
+
+
+def states_part(record: dict[str, Any]) -> str:
+    """Return the table of chapters under other states, and what stands out."""
+    if not record:
+        return "Nothing is recorded yet."
+    rows = [
+        "| chapter | states | asserts | failed | printed numbers that vary | far from the rest |",
+        "|:--|--:|--:|--:|--:|--:|",
+    ]
+    failures, far = [], []
+    for name, entry in record.items():
+        numbers = entry["numbers"]
+        failed = {entry["asserts"].get(p, p): n for p, n in entry["failed"].items()}
+        failed |= {f"cell {cell}, by an error": n for cell, n in entry["errors"].items()}
+        failures += [f"{name[:2]}, in {n} of {entry['states']}: `{t}`" for t, n in failed.items()]
+        outside = [number for number in numbers if is_far(number)]
+        far += [
+            f"{name[:2]}: {number['printed']:g} where the others have {number['mean']:g} "
+            f"({number['spread']:g}), in `{number['line'].replace('`', '')}`"
+            for number in outside
+        ]
+        rows.append(
+            f"| {name[:2]} | {entry['states']} | {len(entry['asserts'])} | {len(failed)} "
+            f"| {len(numbers)} | {len(outside)} |"
+        )
+    parts = ["\n".join(rows), " ".join(_waiting(record))]
+    parts += [_folded("Asserts that failed in some state", failures)] if failures else []
+    parts += [_folded("Printed numbers far from the rest", far)] if far else []
+    return "\n\n".join(part for part in parts if part)
+
+
+def is_far(number: dict[str, Any]) -> bool:
+    """Whether a printed number lies far from what other states print."""
+    return abs(number["printed"] - number["mean"]) > FAR * float(number["spread"]) > 0
+
+
+def _cell(seen: dict[str, Any] | None) -> str:
+    if seen is None:
+        return ""
+    if seen["failed"]:
+        return str(len(seen["failed"]))
+    return "stops" if seen["errors"] else "**0**"
+
+
+def _is_noticed(seen: dict[str, Any] | None) -> bool:
+    return seen is not None and bool(seen["failed"] or seen["errors"])
+
+
+def _waiting(record: dict[str, Any]) -> list[str]:
+    waiting = [
+        name[:2]
+        for name in chapter_names()
+        if name not in record
+        or record[name].get("missing")
+        or record[name]["code"] != fingerprint(code_cells(name))
+    ]
+    return [f"Not recorded yet, or changed since: {', '.join(waiting)}."] if waiting else []
+
+
+def _listed(names: list[str]) -> str:
+    return "; ".join(names) or "none"
+
+
+def _folded(title: str, lines: list[str]) -> str:
+    items = "\n".join(f"* {_shown(line)}" for line in lines)
+    return f"````{{dropdown}} {title}\n{items}\n````\n"
+
+
+def _shown(line: str) -> str:
+    return line if "`" in line else f"`{line}`"

@@ -1,0 +1,121 @@
+"""What the instruments have recorded, as JSON beside the book: one entry per chapter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from tests.claims.chapters import BOOK, Outcome
+
+NUMBER = re.compile(r"[−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A JSON file with one entry per chapter.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    def read(self) -> dict[str, Any]:
+        """Return what is recorded."""
+        if not self.path.exists():
+            return {}
+        record: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        return record
+
+    def put(self, chapter: str, entry: dict[str, Any]) -> None:
+        """Write one chapter's entry."""
+        record = self.read() | {chapter: entry}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False)
+        self.path.write_text(text + "\n", encoding="utf-8")
+
+
+class Mutations(Record):
+    """Which asserts have noticed which slips."""
+
+    def begin(self, chapter: str, code: str, asserts: dict[str, str], met: list[str]) -> None:
+        """Note a chapter's asserts, and the slips that it meets and that are still to be tried."""
+        entry = {"code": code, "asserts": asserts, "missing": met, "slips": {}}
+        self.put(chapter, entry)
+
+    def add(self, chapter: str, slip: str, failed: list[str], errors: list[str]) -> None:
+        """Note which asserts a slip has failed, and which cells it has ended by an error."""
+        entry = self.read()[chapter]
+        entry["slips"][slip] = {"failed": failed, "errors": errors}
+        entry["missing"].remove(slip)
+        self.put(chapter, entry)
+
+
+def summary_of_states(code: str, outcomes: dict[int, Outcome]) -> dict[str, Any]:
+    """Return a chapter's entry: which asserts failed how often, and how its numbers vary.
+
+    Args:
+        code: Fingerprint of its code.
+        outcomes: What came of it in each state; state 0 is the reader's.
+    """
+    others = [outcome for state, outcome in sorted(outcomes.items()) if state]
+    return {
+        "code": code,
+        "states": len(others),
+        "asserts": outcomes[0].asserts,
+        "failed": dict(sorted(Counter(p for o in others for p in o.failed).items())),
+        "errors": dict(sorted(Counter(c for o in others for c in o.errors).items())),
+        "here": [*outcomes[0].failed, *outcomes[0].errors],
+        "numbers": [
+            number
+            for cell in outcomes[0].printed
+            for number in varying_numbers(
+                cell, [o.printed.get(cell, "") for o in others], outcomes[0]
+            )
+        ],
+    }
+
+
+def varying_numbers(cell: str, texts: list[str], reader: Outcome) -> list[dict[str, Any]]:
+    """Return the numbers that a cell prints and that differ between states.
+
+    Only lines that have the same words in every state are looked at.
+
+    Args:
+        cell: Number of the cell.
+        texts: What it printed in each of the other states.
+        reader: What came of the chapter in the reader's state.
+    """
+    found = []
+    for row, line in enumerate(reader.printed[cell].splitlines()):
+        lines = [(text.splitlines()[row : row + 1] or [""])[0] for text in texts]
+        if any(NUMBER.sub("#", other) != NUMBER.sub("#", line) for other in lines):
+            continue
+        values = [[_value(match) for match in NUMBER.findall(other)] for other in lines]
+        for place, here in enumerate(NUMBER.findall(line)):
+            column = [numbers[place] for numbers in values]
+            if len(set(column)) > 1:
+                found.append(
+                    {
+                        "cell": int(cell),
+                        "line": line.strip()[:160],
+                        "place": place,
+                        "printed": _value(here),
+                        "mean": float(f"{mean(column):.4g}"),
+                        "spread": float(f"{stdev(column):.3g}"),
+                    }
+                )
+    return found
+
+
+def _value(text: str) -> float:
+    return float(text.replace("−", "-").replace(",", ""))
+
+
+MUTATIONS = Mutations(BOOK / "_assets" / "claims" / "mutations.json")
+STATES = Record(BOOK / "_assets" / "claims" / "states.json")

@@ -1,0 +1,448 @@
+"""Slips: one wrong line each, put into the library while it is imported, never on the disk.
+
+A slip replaces a piece of source that occurs exactly once in its module. So it cannot silently miss
+its place when the library changes: the import fails, and a test says so.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Slip:
+    """One wrong line.
+
+    Attributes:
+        name: What is wrong, in a few words.
+        module: Module below ``aevb_lib`` that it is in; or the chapter, where a chapter defines by
+            hand what it teaches.
+        right: Piece of its source, which occurs once.
+        wrong: What stands there instead.
+    """
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+
+    @property
+    def is_of_a_chapter(self) -> bool:
+        """Whether it is in the code of a chapter."""
+        return self.module[0].isdigit()
+
+    @property
+    def path(self) -> Path:
+        """File of the module."""
+        spec = importlib.util.find_spec("aevb_lib")
+        assert spec is not None and spec.origin is not None
+        path = Path(spec.origin).parent.joinpath(*self.module.split("."))
+        return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+    def applied_to(self, source: str) -> str:
+        """Return the module's source with the slip.
+
+        Raises:
+            LookupError: If the place is not there, or there twice.
+        """
+        if source.count(self.right) != 1:
+            raise LookupError(f"{self.name!r}: {source.count(self.right)} places in {self.module}")
+        return source.replace(self.right, self.wrong)
+
+    def function(self) -> tuple[str, int] | None:
+        """Return file and first line of the function that it is in, as its code object has them.
+
+        None if it is in no function: then whoever imports the module meets it.
+        """
+        source = self.path.read_text(encoding="utf-8")
+        line = source[: source.index(self.right)].count("\n") + 1
+        line += len(self.right) - len(self.right.lstrip("\n"))
+        around = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
+        ]
+        if not around:
+            return None
+        innermost = max(around, key=lambda node: node.lineno)
+        first = min([innermost.lineno, *(d.lineno for d in innermost.decorator_list)])
+        return str(self.path), first
+
+
+def commit(slip: Slip) -> None:
+    """Let every later import in this process find the slip.
+
+    Raises:
+        RuntimeError: If the library is there already.
+    """
+    if "aevb_lib" in sys.modules:
+        raise RuntimeError("the library is imported: a slip comes too late")
+    sys.meta_path.insert(0, _Finder(slip))
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, slip: Slip) -> None:
+        self.slip = slip
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != f"aevb_lib.{self.slip.module}":
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and spec.origin is not None:
+            spec.loader = _Loader(fullname, spec.origin, self.slip)
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, fullname: str, path: str, slip: Slip) -> None:
+        super().__init__(fullname, path)
+        self.slip = slip
+
+    def get_code(self, fullname: str) -> CodeType:
+        # Not the inherited one, which would read and write compiled files of the right source.
+        path = self.get_filename(fullname)
+        source = self.get_data(path).decode("utf-8")
+        code: Any = compile(self.slip.applied_to(source), path, "exec", dont_inherit=True)
+        return code
+
+
+SLIPS = (
+    # --- the divergence
+    Slip(
+        "KL term with the wrong sign",
+        "objectives",
+        "kl = kl_divergence(q, model.prior())\n    return Bound(log_likelihood - kl,",
+        "kl = kl_divergence(q, model.prior())\n    return Bound(log_likelihood + kl,",
+    ),
+    Slip(
+        "KL term twice (β = 2)",
+        "objectives",
+        "kl = kl_divergence(q, model.prior())\n",
+        "kl = 2 * kl_divergence(q, model.prior())\n",
+    ),
+    Slip(
+        "KL term left out",
+        "objectives",
+        "kl = kl_divergence(q, model.prior())\n",
+        "kl = 0 * kl_divergence(q, model.prior())\n",
+    ),
+    Slip(
+        "KL without its ½",
+        "distributions",
+        "(0.5 * squares - sigma.log() - 0.5).sum(-1)",
+        "(squares - 2 * sigma.log() - 1.0).sum(-1)",
+    ),
+    Slip(
+        "σ for σ² in the KL",
+        "distributions",
+        "torch.addcmul(sigma * sigma, mu, mu)",
+        "torch.addcmul(sigma, mu, mu)",
+    ),
+    Slip(
+        "σ⁴ for σ² in the KL",
+        "distributions",
+        "torch.addcmul(sigma * sigma, mu, mu)",
+        "torch.addcmul(sigma**4, mu, mu)",
+    ),
+    Slip(
+        "log σ² for log σ in the KL",
+        "distributions",
+        "(0.5 * squares - sigma.log() - 0.5).sum(-1)",
+        "(0.5 * squares - 2 * sigma.log() - 0.5).sum(-1)",
+    ),
+    Slip(
+        "KL averaged over dimensions, not summed",
+        "distributions",
+        "(0.5 * squares - sigma.log() - 0.5).sum(-1)",
+        "(0.5 * squares - sigma.log() - 0.5).mean(-1)",
+    ),
+    Slip(
+        "KL with p and q exchanged",
+        "distributions",
+        "    return torch.distributions.kl_divergence(q, p)",
+        "    return torch.distributions.kl_divergence(\n"
+        "        Independent(p.base_dist.expand(q.mean.shape), 1), Independent(q.base_dist, 1)\n"
+        "    )",
+    ),
+    # --- the sample
+    Slip(
+        "log-variance read as log σ",
+        "networks",
+        "(0.5 * log_variance).exp()",
+        "log_variance.exp()",
+    ),
+    Slip(
+        "posterior mean for a sample",
+        "distributions",
+        "return torch.addcmul(loc, scale, noise)",
+        "return torch.addcmul(loc, scale, 0 * noise)",
+    ),
+    Slip(
+        "the same noise every time",
+        "distributions",
+        "noise = torch.randn((*sample_shape, *loc.shape), dtype=loc.dtype, device=loc.device)",
+        "noise = torch.randn(\n"
+        "            (*sample_shape, *loc.shape), generator=torch.Generator().manual_seed(7)\n"
+        "        ).to(loc)",
+    ),
+    Slip(
+        "one draw of noise for all L samples",
+        "distributions",
+        "return torch.addcmul(loc, scale, noise)",
+        "return torch.addcmul(loc, scale, noise[:1].expand_as(noise) if sample_shape else noise)",
+    ),
+    Slip(
+        "noise uniform, not normal, of the same variance",
+        "distributions",
+        "noise = torch.randn((*sample_shape, *loc.shape), dtype=loc.dtype, device=loc.device)",
+        "noise = torch.rand((*sample_shape, *loc.shape), dtype=loc.dtype, device=loc.device)\n"
+        "        noise = (noise - 0.5) * 12**0.5",
+    ),
+    Slip(
+        "gradient through the sample cut off",
+        "distributions",
+        "return torch.addcmul(loc, scale, noise)",
+        "return torch.addcmul(loc, scale, noise).detach()",
+    ),
+    Slip(
+        "σ without its gradient",
+        "distributions",
+        "return torch.addcmul(loc, scale, noise)",
+        "return torch.addcmul(loc, scale.detach(), noise)",
+    ),
+    # --- the likelihood and the estimators
+    Slip(
+        "mean over pixels",
+        "distributions",
+        "(value * logits).sum(-1) - softplus(logits).sum(-1)",
+        "(value * logits).mean(-1) - softplus(logits).mean(-1)",
+    ),
+    Slip(
+        "images inverted in the likelihood",
+        "distributions",
+        "(value * logits).sum(-1) - softplus(logits).sum(-1)",
+        "((1 - value) * logits).sum(-1) - softplus(logits).sum(-1)",
+    ),
+    Slip(
+        "samples averaged outside the logarithm",
+        "distributions",
+        "return torch.logsumexp(values, dim) - math.log(values.shape[dim])",
+        "return values.mean(dim)",
+    ),
+    Slip(
+        "sum over samples for their mean",
+        "distributions",
+        "return torch.logsumexp(values, dim) - math.log(values.shape[dim])",
+        "return torch.logsumexp(values, dim)",
+    ),
+    Slip(
+        "estimator A without the prior",
+        "objectives",
+        "kl = (q.log_prob(z) - model.prior().log_prob(z)).mean(0)",
+        "kl = q.log_prob(z).mean(0)",
+    ),
+    Slip(
+        "IWAE's weights without the prior",
+        "objectives",
+        "log_weights = log_likelihoods + model.prior().log_prob(z) - q.log_prob(z)",
+        "log_weights = log_likelihoods - q.log_prob(z)",
+    ),
+    Slip(
+        "importance weights upside down",
+        "evidence.importance",
+        "log_weights = model.log_joint(x, z) - q.log_prob(z)",
+        "log_weights = q.log_prob(z) - model.log_joint(x, z)",
+    ),
+    Slip(
+        "log p(x, z) without the prior",
+        "models",
+        "self.prior().log_prob(z) + self.likelihood(z).log_prob(x)",
+        "self.likelihood(z).log_prob(x)",
+    ),
+    Slip(
+        "bound measured at the mean code",
+        "evaluation",
+        "torch.stack(sgvb_b(model, batch.images, num_samples)).cpu().double().sum(1)",
+        "(sgvb_b(model, batch.images, num_samples)[0] * 0 + point_log_likelihood(\n"
+        "                model, batch.images) - sgvb_b(model, batch.images).kl\n"
+        "            ).expand(3, -1).cpu().double().sum(1)",
+    ),
+    # --- training
+    Slip(
+        "gradient with the wrong sign",
+        "ascent",
+        "torch.full_like(objective, -1.0)",
+        "torch.full_like(objective, 1.0)",
+    ),
+    Slip(
+        "gradient a thousandth of its size",
+        "ascent",
+        "torch.full_like(objective, -1.0)",
+        "torch.full_like(objective, -1e-3)",
+    ),
+    Slip(
+        "gradients never cleared",
+        "ascent",
+        "    optimizer.zero_grad()\n    # Opt",
+        "    # Opt",
+    ),
+    Slip(
+        "initial weights twice as large",
+        "networks",
+        "limit = 1 / math.sqrt(fan_in)",
+        "limit = 2 / math.sqrt(fan_in)",
+    ),
+    Slip(
+        "wake phase that trains the encoder as well",
+        "objectives",
+        "    with torch.no_grad():\n        z = model.posterior(x).sample()",
+        "    with torch.enable_grad():\n        z = model.posterior(x).rsample()",
+    ),
+    Slip(
+        "dreams that are means, not draws",
+        "objectives",
+        "x = model.likelihood(z).sample()",
+        "x = model.likelihood(z).mean",
+    ),
+    Slip(
+        "chains that never move",
+        "inference.monte_carlo_em",
+        "self.codes.scatter_(-2, chains, state.position)",
+        "self.codes.scatter_(-2, chains, self.codes.gather(-2, chains))",
+    ),
+    # --- Hamiltonian Monte Carlo
+    Slip(
+        "an acceptance that is always one",
+        "hmc",
+        "acceptance = (-energy_error).exp().clamp(max=1.0)",
+        "acceptance = (-energy_error).exp().clamp(min=1.0, max=1.0)",
+    ),
+    Slip(
+        "leapfrog without its last half step",
+        "hmc",
+        "share = 1.0 if number < num_leapfrog - 1 else 0.5",
+        "share = 1.0",
+    ),
+    Slip(
+        "momentum of half the variance",
+        "hmc",
+        "torch.empty_like(state.position).normal_(generator=generator)",
+        "0.5**0.5 * torch.empty_like(state.position).normal_(generator=generator)",
+    ),
+    Slip(
+        "annealing that stops before the posterior",
+        "evidence.ais",
+        "betas: list[float] = ((sigmoid - sigmoid[0])",
+        "betas: list[float] = 0.9 * ((sigmoid - sigmoid[0])",
+    ),
+    Slip(
+        "reverse annealing that forgets its sign",
+        "evidence.ais",
+        "values.append(-log_mean_exp(-path.reverse_log_weights(step_sizes, starts)))",
+        "values.append(log_mean_exp(path.reverse_log_weights(step_sizes, starts)))",
+    ),
+    Slip(
+        "quadrature without the width of its cells",
+        "evidence.quadrature",
+        "return self.widths.log().sum()",
+        "return 0 * self.widths.log().sum()",
+    ),
+    # --- the data
+    Slip(
+        "test images for training images",
+        "data",
+        'mnist = MNIST(root, train=split == "train", download=True)',
+        "mnist = MNIST(root, train=False, download=True)",
+    ),
+    Slip(
+        "labels shuffled",
+        "data",
+        "sets.append(ImageSet(images, mnist.targets, dynamic=dynamic))",
+        "mixed = mnist.targets[torch.randperm(len(images), generator=torch.Generator())]\n"
+        "        sets.append(ImageSet(images, mixed, dynamic=dynamic))",
+    ),
+    Slip(
+        "images mirrored",
+        "data",
+        "images = mnist.data.flatten(1).float().div_(255)",
+        "images = mnist.data.flip(2).flatten(1).float().div_(255)",
+    ),
+    Slip(
+        "epochs in the order of storage",
+        "minibatches",
+        "        if self.shuffle:\n",
+        "        if False:\n",
+    ),
+    # --- what is measured and recorded
+    Slip(
+        "exact posterior with the covariance of the prior",
+        "linear_gaussian",
+        "scale_tril = torch.linalg.cholesky(torch.cholesky_inverse(factor))",
+        "scale_tril = identity",
+    ),
+    Slip(
+        "Fréchet distance without its means",
+        "sample_quality",
+        "float(mean_part + covariance_r.trace()",
+        "float(0 * mean_part + covariance_r.trace()",
+    ),
+    Slip(
+        "precision and recall exchanged",
+        "sample_quality",
+        "precision, recall = clouds[0].covers(generated), clouds[1].covers(real)",
+        "recall, precision = clouds[0].covers(generated), clouds[1].covers(real)",
+    ),
+    Slip(
+        "noise in codes of half the size",
+        "latents",
+        "return codes + scale * noise.to(codes.device)",
+        "return codes + 0.5 * scale * noise.to(codes.device)",
+    ),
+    Slip(
+        "records of VAE and autoencoder exchanged",
+        "experiments.summaries",
+        "groups[result.run.model, result.run.latent_dim].append(result)",
+        'other = {"vae": "autoencoder", "autoencoder": "vae"}\n'
+        "        key = other.get(result.run.model, result.run.model)\n"
+        "        groups[key, result.run.latent_dim].append(result)",
+    ),
+    Slip(
+        "histories read backwards",
+        "experiments.results",
+        'history = History.from_dict(content["history"])',
+        'history = History.from_dict(content["history"])\n'
+        "        rows = [record.metrics for record in history.records][::-1]\n"
+        "        for record, metrics in zip(history.records, rows, strict=True):\n"
+        "            object.__setattr__(record, 'metrics', metrics)",
+    ),
+    # --- what chapters define by hand
+    Slip(
+        "score function without its density",
+        "03_reparameterization",
+        "surrogate = (log_likelihood.detach() - baseline) * q.log_prob(z)",
+        "surrogate = log_likelihood.detach() - baseline",
+    ),
+    Slip(
+        "score function of five times the size",
+        "03_reparameterization",
+        "surrogate = (log_likelihood.detach() - baseline) * q.log_prob(z)",
+        "surrogate = 5 * (log_likelihood.detach() - baseline) * q.log_prob(z)",
+    ),
+    Slip(
+        "intervals that forget the √n",
+        "experiments.summaries",
+        "stdev(values) / len(values) ** 0.5",
+        "stdev(values)",
+    ),
+)

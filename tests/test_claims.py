@@ -1,0 +1,181 @@
+"""The instruments that try the chapters' claims, on small chapters; and what they have recorded."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.claims.chapters import Outcome, code_cells, with_slip
+from tests.claims.page import PAGE, idle_asserts, is_far, with_records
+from tests.claims.records import MUTATIONS, STATES, summary_of_states
+from tests.claims.slips import SLIPS, Slip
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CHAPTER = [
+    "import torch\nimport aevb_lib as aevb",
+    """q = aevb.diagonal_normal(torch.zeros(1, 2), torch.full((1, 2), 2.0))
+kl = aevb.kl_divergence(q, aevb.standard_normal(torch.zeros(2)))
+assert kl > 0, "a divergence is not negative"
+assert abs(float(kl) - 1.6137) < 1e-3
+torch.testing.assert_close(kl, torch.tensor([1.6137]), atol=1e-3, rtol=0)
+print(f"KL {float(kl):.3f}")""",
+    "torch.manual_seed(0)\nprint(f'draw {float(torch.randn(1)):.3f} of 1')",
+    """def check():
+    for seed in (0, 0):
+        assert len({seed}) == 1
+check()
+raise KeyError("a fault")
+assert False""",
+]
+
+SCRIPT = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from tests.claims.__main__ import in_processes, meets
+from tests.claims.chapters import execute
+from tests.claims.slips import SLIPS, commit
+from tests.claims.states import enter
+
+cells = json.loads(sys.argv[1])
+slips = {slip.name: slip for slip in SLIPS}
+
+def run(name, state):
+    if name:
+        commit(slips[name])
+    enter(state)
+    return execute(cells, watch=Path(sys.argv[2]))
+
+slip, other = "\u03c3\u2074 for \u03c3\u00b2 in the KL", "gradient with the wrong sign"
+tasks = [("", 0), ("", 1), ("", 2), (slip, 0), (other, 0)]
+found = dict(in_processes(1, run, tasks))
+right = found["", 0]
+print(json.dumps({
+    "right": asdict(right),
+    "states": [found["", state].printed["2"] for state in (0, 1, 2)],
+    "sigma": asdict(found[tasks[3]]),
+    "sign": asdict(found[tasks[4]]),
+    "met": [slip.name for slip in SLIPS if not slip.is_of_a_chapter and meets("x", slip, right)],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What comes of a small chapter, in an interpreter that does not know the library yet."""
+    answer = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(CHAPTER), str(ROOT / "aevb_lib")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def test_asserts_are_found_and_hold_as_they_are(found):
+    right = found["right"]
+    assert list(right["asserts"]) == ["1.0", "1.1", "1.2", "3.0", "3.1"]
+    assert right["asserts"]["1.0"] == "kl > 0"
+    assert right["failed"] == []
+    assert right["printed"]["1"] == "KL 1.614"
+
+
+def test_an_error_ends_its_cell_and_is_no_failed_assert(found):
+    assert found["right"]["errors"] == {"3": "KeyError: 'a fault'"}
+
+
+def test_a_slip_fails_what_it_touches(found):
+    assert found["sigma"]["failed"] == ["1.1", "1.2"]  # it stays positive
+    assert found["sign"]["failed"] == []
+
+
+def test_a_chapter_meets_the_slips_whose_lines_it_runs(found):
+    assert "KL without its ½" in found["met"]
+    assert "gradient with the wrong sign" not in found["met"]
+    assert "an acceptance that is always one" not in found["met"]
+
+
+def test_states_change_the_draws_of_equal_seeds(found):
+    assert found["states"][0] == "draw 1.541 of 1"  # what a reader gets
+    assert len(set(found["states"])) == 3
+
+
+def test_names_of_slips_differ_and_there_are_many():
+    assert len({slip.name for slip in SLIPS}) == len(SLIPS) >= 50
+
+
+@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
+def test_a_slip_finds_its_place(slip):
+    if slip.is_of_a_chapter:
+        cells = code_cells(slip.module)
+        changed = with_slip(cells, slip)
+        assert sum(a != b for a, b in zip(cells, changed, strict=True)) == 1
+        return
+    source = slip.path.read_text(encoding="utf-8")
+    changed = slip.applied_to(source)
+    assert changed != source
+    compile(changed, str(slip.path), "exec")
+
+
+def test_a_slip_that_lost_its_place_says_so():
+    with pytest.raises(LookupError, match="0 places in objectives"):
+        Slip("no such line", "objectives", "no such line", "").applied_to("another")
+
+
+def test_numbers_that_vary_are_found_with_their_spread():
+    outcomes = {
+        state: Outcome({"0.0": "x"}, failed, {}, {"0": f"words\nmean −{value} ± 0.5 of 20"})
+        for state, (value, failed) in enumerate([(3.0, []), (1.0, ["0.0"]), (1.2, []), (1.1, [])])
+    }
+    entry = summary_of_states("code", outcomes)
+    assert entry["failed"] == {"0.0": 1}
+    assert entry["states"] == 3
+    (number,) = entry["numbers"]
+    assert (number["printed"], number["mean"], number["spread"]) == (-3.0, -1.1, 0.1)
+    assert is_far(number)
+
+
+# --- what is recorded
+
+
+def test_the_page_says_what_is_recorded():
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_records(text) == text, "write it again: python -m tests.claims write"
+
+
+def test_another_record_would_change_the_page(monkeypatch):
+    record = MUTATIONS.read()
+    name = next(name for name, entry in record.items() if not entry["missing"])
+    record[name]["slips"]["KL term twice (β = 2)"] = {"failed": ["99.0"] * 77, "errors": []}
+    monkeypatch.setattr(type(MUTATIONS), "read", lambda self: record if self == MUTATIONS else {})
+    text = PAGE.read_text(encoding="utf-8")
+    assert "77" in with_records(text)
+    assert with_records(text) != text
+
+
+def test_recorded_slips_are_those_there_are():
+    known = {slip.name for slip in SLIPS}
+    for name, entry in MUTATIONS.read().items():
+        assert set(entry["slips"]) | set(entry["missing"]) <= known, name
+        assert len(idle_asserts(entry)) <= len(entry["asserts"])
+
+
+@pytest.mark.parametrize("name", STATES.read())
+def test_no_assert_fails_in_more_than_one_state_of_twenty(name):
+    entry = STATES.read()[name]
+    assert entry["here"] == [], "it fails as readers run it"
+    allowed = max(1, entry["states"] // 20)
+    often = {
+        entry["asserts"].get(place, f"cell {place}"): count
+        for place, count in (entry["failed"] | entry["errors"]).items()
+        if count > allowed
+    }
+    assert often == {}
