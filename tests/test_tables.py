@@ -134,6 +134,14 @@ def test_a_page_holds_the_records_tables(tables, recorded, page):
     assert tables.with_tables(text, recorded) == text, "stale: run `make tables`"
 
 
+def test_every_chapter_has_a_card_that_says_how_long_it_takes(tables):
+    text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    chapters = [path.stem for path in sorted((ROOT / "book" / "sources").glob("*.md"))]
+    assert [match[2] for match in tables.CARD.finditer(text)] == chapters
+    assert tables.with_minutes(text) == text, "stale: run `make tables`"
+    assert all(5 <= tables.minutes(chapter) <= 60 for chapter in chapters)
+
+
 @pytest.mark.parametrize(
     ("page", "study"), [(page, study) for page, studies in PAGES.items() for study in studies]
 )

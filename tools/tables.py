@@ -3,9 +3,10 @@
     python tools/tables.py            README.md, book/index.md and the figure on top of both
 
 Whatever stands between `<!-- table: NAME -->` and `<!-- end of table -->` is replaced by the table
-of the study NAME.
+of the study NAME, and the minutes at the foot of a chapter's card by what reading it takes.
 """
 
+import math
 import re
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from aevb_lib.pretrained import load_pretrained
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "book" / "index.md")
 FIGURE = ROOT / "book" / "_assets" / "figures" / "manifold.png"
+SOURCES = ROOT / "book" / "sources"
+CARD = re.compile(r"(:link: (\d\d_\w+)\n(?:(?!:::).*\n)*?\+\+\+\n)\d+ minutes")
+WORDS_PER_MINUTE = 200
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -32,6 +36,17 @@ def with_tables(page, tables):
     return TABLE.sub(lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}", page)
 
 
+def minutes(chapter):
+    """Minutes that a chapter takes to read, words of text and code alike, to the next five."""
+    text = (SOURCES / f"{chapter}.md").read_text(encoding="utf-8").split("---", 2)[2]
+    return 5 * math.ceil(len(text.split()) / WORDS_PER_MINUTE / 5)
+
+
+def with_minutes(page):
+    """The page's text with the reading time at the foot of every chapter's card."""
+    return CARD.sub(lambda match: f"{match[1]}{minutes(match[2])} minutes", page)
+
+
 def draw_manifold():
     """The plane of codes of the two-dimensional VAE, decoded: 24 columns, and every second row."""
     images = load_pretrained("vae", latent_dim=2).decode(prior_grid(24, coverage=0.97)[::2])
@@ -41,7 +56,8 @@ def draw_manifold():
 def main():
     tables = recorded_tables()
     for path in PAGES:
-        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+        text = with_minutes(with_tables(path.read_text(encoding="utf-8"), tables))
+        path.write_text(text, encoding="utf-8")
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     draw_manifold().savefig(FIGURE, dpi=150, bbox_inches="tight", pad_inches=0)
 

@@ -1,4 +1,4 @@
-"""What the instruments have recorded, as JSON beside the book: one entry per chapter."""
+"""What the instruments have recorded, as JSON: one entry per chapter."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from tests.claims.chapters import BOOK, Outcome
+from tests.claims.chapters import Outcome
 
+RECORDED = Path(__file__).parent / "recorded"
 NUMBER = re.compile(r"[−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -117,5 +118,5 @@ def _value(text: str) -> float:
     return float(text.replace("−", "-").replace(",", ""))
 
 
-MUTATIONS = Mutations(BOOK / "_assets" / "claims" / "mutations.json")
-STATES = Record(BOOK / "_assets" / "claims" / "states.json")
+MUTATIONS = Mutations(RECORDED / "mutations.json")
+STATES = Record(RECORDED / "states.json")
