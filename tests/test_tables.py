@@ -10,7 +10,9 @@ from aevb_lib.experiments import (
     Result,
     TrainedRun,
     group_results,
+    interval_of_mean,
     latent_dimension_table,
+    mean_and_interval,
     mean_and_spread,
     metric_at,
     recorded_band,
@@ -222,3 +224,20 @@ def test_impossible_bands():
         recorded_band([*results, vae(2, 0, -1.0, 0.0, 0.0, 0)])
     with pytest.raises(KeyError, match="elbos"):
         recorded_band(results, "elbos")
+
+
+@pytest.mark.parametrize(
+    ("level", "quantile"), [(0.95, 4.303), (0.99, 9.925)]
+)  # of Student's t, two degrees of freedom, from a printed table
+def test_an_interval_is_where_the_mean_is_to_be_expected(level, quantile):
+    reach = quantile / 3**0.5
+    assert interval_of_mean([1.0, 2.0, 3.0], level) == pytest.approx((2 - reach, 2 + reach), 1e-3)
+    assert mean_and_interval([1.0, 2.0, 3.0]) == "2.0 [−0.5, 4.5]"
+
+
+def test_impossible_intervals():
+    with pytest.raises(ValueError, match="give at least two"):
+        interval_of_mean([1.0])
+    for level in (0, 1, 95):
+        with pytest.raises(ValueError, match="level must be between 0 and 1"):
+            interval_of_mean([1.0, 2.0], level)

@@ -7,6 +7,7 @@ these files. Nothing in them is typed by hand, and ``verify`` trains any of them
 
 from aevb_lib.experiments.codes import MeasuredCodes, measure_codes
 from aevb_lib.experiments.comparison import Comparison
+from aevb_lib.experiments.paths import MeasuredPaths, measure_paths
 from aevb_lib.experiments.race import Race, VariantRun
 from aevb_lib.experiments.recipe import ComparisonRun, new_learner
 from aevb_lib.experiments.recording import Verification, record, run_study, verify
@@ -16,6 +17,7 @@ from aevb_lib.experiments.studies import STUDIES, load_result
 from aevb_lib.experiments.study import Study, VerificationError
 from aevb_lib.experiments.summaries import (
     group_results,
+    interval_of_mean,
     mean_and_interval,
     mean_and_spread,
     metric_at,
@@ -34,6 +36,7 @@ __all__ = [
     "Comparison",
     "ComparisonRun",
     "MeasuredCodes",
+    "MeasuredPaths",
     "Race",
     "Result",
     "Run",
@@ -46,11 +49,13 @@ __all__ = [
     "VerificationError",
     "allowed_difference",
     "group_results",
+    "interval_of_mean",
     "latent_dimension_table",
     "load_result",
     "mean_and_interval",
     "mean_and_spread",
     "measure_codes",
+    "measure_paths",
     "metric_at",
     "new_learner",
     "record",

@@ -49,7 +49,7 @@ SHARES = ("recall", "precision", "accuracy")
 class MeasuredCodes(Study[TrainedRun]):
     """A study that trains nothing: it measures the kept weights of another one, on the CPU.
 
-    The history of a result is empty; its ``final`` is what :func:`measure_codes` returned.
+    The history of a result is empty; its ``final`` is what :meth:`measure` returned.
 
     Attributes:
         models: Study whose models are measured, each by a run with the same fields.
@@ -69,7 +69,7 @@ class MeasuredCodes(Study[TrainedRun]):
             model = self.load_model(run, store)  # what is kept is what is measured
         here = replace(store, device="cpu")  # wherever the model may have been trained
         train, test = here.images(run.regime)
-        final = measure_codes(model, train, test, here.load_judge(), self.settings, seed=run.seed)
+        final = self.measure(model, train, test, here.load_judge(), run.seed)
         return Result(run, History(), final, provenance(time.perf_counter() - started, "cpu"))
 
     def redo(self, result: Result[TrainedRun], store: Store = ASSETS, *, epochs: int = 1) -> float:
@@ -79,9 +79,18 @@ class MeasuredCodes(Study[TrainedRun]):
                 f"{result.run.name} was measured with other settings than the code has now; "
                 "remove the file and record it again"
             )
-        again = measured_shares(self.do(result.run, store).final)
-        recorded = measured_shares(result.final)
+        again, recorded = self.shares(self.do(result.run, store).final), self.shares(result.final)
         return max(abs(a - b) for a, b in zip(again, recorded, strict=True))
+
+    def measure(
+        self, model: VAE | Autoencoder, train: ImageSet, test: ImageSet, judge: Judge, seed: int
+    ) -> dict[str, Any]:
+        """Return what :func:`measure_codes` measures, or another study of codes."""
+        return measure_codes(model, train, test, judge, self.settings, seed=seed)
+
+    def shares(self, final: Mapping[str, Any]) -> list[float]:
+        """Return all measurements that are shares of images, in a fixed order."""
+        return measured_shares(final)
 
     def trained_run(self, run: TrainedRun) -> TrainedRun:
         """Return the run that trained the model which ``run`` measures."""

@@ -7,6 +7,7 @@ from typing import Any
 from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, STEP_SIZES
+from aevb_lib.experiments.paths import PATHS
 from aevb_lib.experiments.race import LIKELIHOOD_RACE, MCEM_VARIANTS
 from aevb_lib.experiments.results import Result
 from aevb_lib.experiments.speed import TIME_TO_BOUND
@@ -23,6 +24,7 @@ STUDIES: dict[str, Study[Any]] = {
         LATENT_DIMENSION,
         REGIMES,
         CODES,
+        PATHS,
         BOUND_VS_SAMPLES,
         LIKELIHOOD_RACE,
         MCEM_VARIANTS,

@@ -13,6 +13,7 @@ from aevb_lib.experiments.results import Result
 
 __all__ = [
     "group_results",
+    "interval_of_mean",
     "mean_and_interval",
     "mean_and_spread",
     "metric_at",
@@ -130,10 +131,7 @@ def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
-    r"""Return ``mean [low, high]`` with the 95 % interval of the mean, of Student's t.
-
-    It says where the mean over infinitely many training seeds is to be expected, from the n there
-    are: :math:`\bar x \pm t_{0.975,\,n-1}\, s / \sqrt n`.
+    """Return ``mean [low, high]`` with the ends of :func:`interval_of_mean`.
 
     Args:
         values: One number per seed, at least two.
@@ -146,11 +144,39 @@ def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
         >>> mean_and_interval([-102.1, -102.3, -102.2])
         '−102.2 [−102.4, −102.0]'
     """
+    low, high = interval_of_mean(values)
+    text = f"{mean(values):z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
+    return text.replace("-", "−")
+
+
+def interval_of_mean(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    r"""Return where the mean over infinitely many training seeds is to be expected.
+
+    The interval of Student's t from the n seeds there are, at 95 %
+    :math:`\bar x \pm t_{0.975,\,n-1}\, s / \sqrt n`. Two configurations that were trained with the
+    same seeds are compared by the interval of their differences, seed by seed.
+
+    Args:
+        values: One number per seed, at least two.
+        level: Probability that such an interval holds the mean.
+
+    Returns:
+        The two ends of the interval.
+
+    Raises:
+        ValueError: If there are fewer than two values, or the level is not between 0 and 1.
+
+    Example:
+        >>> low, high = interval_of_mean([-102.1, -102.3, -102.2])
+        >>> print(f"{low:.2f} {high:.2f}")
+        -102.45 -101.95
+    """
     from scipy.stats import t  # heavy, and seldom needed
 
     if len(values) < 2:
         raise ValueError("one value has no interval: give at least two")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, not {level}")
     center = mean(values)
-    reach = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    low, high = (f"{center + sign * reach:z.{digits}f}" for sign in (-1, 1))
-    return f"{center:z.{digits}f} [{low}, {high}]".replace("-", "−")
+    reach = float(t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return center - reach, center + reach
