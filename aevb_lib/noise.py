@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +16,7 @@ from aevb_lib.modes import evaluation_mode
 from aevb_lib.sample_quality import FeatureCloud, Judge, confidence
 from aevb_lib.types import Codec
 
-__all__ = ["NoiseCurve", "noise_curve"]
+__all__ = ["NoiseCurve", "crossing", "noise_curve"]
 
 
 class NoiseCurve(NamedTuple):
@@ -102,3 +103,36 @@ def noise_curve(
         curve.confidence.append(confidence(probabilities))
         curve.squared_error.append(float((images - data.images).square().cpu().double().mean()))
     return curve
+
+
+def crossing(along: Sequence[float], falling: Sequence[float], level: float = 0.5) -> float:
+    """Return where a falling curve, known at some points, reaches a level; linear in between.
+
+    Of a curve that falls unsteadily, it is the first place: what rises again is cut off.
+
+    Args:
+        along: Values of the curve's parameter, such as the scales of a :class:`NoiseCurve`, or
+            another of its measures.
+        falling: Values of the curve, such as its accuracy; as many.
+        level: Level to reach.
+
+    Returns:
+        The value of ``along`` there. The first or last one if the level lies outside the curve.
+
+    Raises:
+        ValueError: If there is no point, there are not as many of one as of the other, or one is
+            not a finite number.
+
+    Example:
+        >>> crossing([0.0, 1.0, 2.0], [1.0, 0.6, 0.2])
+        1.25
+    """
+    points, values = (np.asarray(each, dtype=np.float64) for each in (along, falling))
+    if not points.shape == values.shape == (points.size,) or points.size == 0:
+        raise ValueError(
+            f"a curve has one value per point, at least one, got shapes {list(values.shape)} of "
+            f"values and {list(points.shape)} of points"
+        )
+    if not (np.isfinite(points).all() and np.isfinite(values).all()):
+        raise ValueError("points and values of a curve must be finite numbers: look for nan")
+    return float(np.interp(-level, -np.minimum.accumulate(values), points))

@@ -6,7 +6,7 @@ from torch import nn
 
 import aevb_lib as aevb
 from aevb_lib.latents import add_noise
-from aevb_lib.noise import NoiseCurve, noise_curve
+from aevb_lib.noise import NoiseCurve, crossing, noise_curve
 from aevb_lib.sample_quality import FeatureCloud, Judge
 
 PIXELS, DIM = 128, 5  # a judge has 128 features; here an image is its own features
@@ -195,3 +195,32 @@ def test_a_judge_in_training_mode(data, cloud):
 def test_a_cloud_of_another_judge(data):
     with pytest.raises(ValueError, match=r"the same features, got shapes \[9, 7\] and \[200, 128"):
         noise_curve(IDENTITY, data, SeesPixels(), FeatureCloud(torch.rand(9, 7)), [0.0])
+
+
+# --- where a curve crosses a level ---------------------------------------------------------------
+
+
+def test_a_crossing_is_the_first_and_linear_in_between():
+    assert crossing([0.0, 1.0, 2.0], [1.0, 0.6, 0.2]) == pytest.approx(1.25)
+    assert crossing([0.0, 1.0, 2.0], [1.0, 0.6, 0.2], 0.8) == pytest.approx(0.5)
+    assert crossing([0.9, 0.5, 0.1], [1.0, 0.4, 0.2], 0.7) == pytest.approx(0.7), "along may fall"
+    assert crossing([0.0, 1.0, 2.0, 3.0], [1.0, 0.4, 0.8, 0.1]) == pytest.approx(5 / 6)
+
+
+def test_a_level_that_is_not_reached_gives_an_end():
+    assert crossing([0.5, 1.0], [0.4, 0.2]) == 0.5
+    assert crossing([0.5, 1.0], [0.9, 0.8]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("along", "falling", "message"),
+    [
+        ([], [], "at least one"),
+        ([1.0], [1.0, 0.5], r"\[2\] of values and \[1\] of points"),
+        ([0.0, 1.0], [1.0, float("nan")], "nan"),
+        ([0.0, float("inf")], [1.0, 0.0], "finite"),
+    ],
+)
+def test_what_is_no_curve_has_no_crossing(along, falling, message):
+    with pytest.raises(ValueError, match=message):
+        crossing(along, falling)

@@ -15,7 +15,7 @@ from aevb_lib.experiments.provenance import provenance
 from aevb_lib.experiments.results import Result
 from aevb_lib.experiments.store import ASSETS, Store
 from aevb_lib.experiments.study import Study, VerificationError
-from aevb_lib.experiments.trained import LATENT_DIMENSION, TrainedRun
+from aevb_lib.experiments.trained import LATENT_DIMENSION, TrainedModels, TrainedRun
 from aevb_lib.history import History
 from aevb_lib.latents import fit_mixture, linear_accuracy, neighbor_accuracy, random_codes
 from aevb_lib.models import VAE, Autoencoder
@@ -56,17 +56,13 @@ class MeasuredCodes(Study[TrainedRun]):
         settings: Everything else that decides the numbers; see :data:`CODE_SETTINGS`.
     """
 
-    models: Study[TrainedRun]
+    models: TrainedModels
     settings: Mapping[str, Any]
 
     def do(self, run: TrainedRun, store: Store) -> Result[TrainedRun]:
         """Measure the codes of a model; train it first if it was recorded on another machine."""
         started = time.perf_counter()
-        try:
-            model = self.load_model(run, store)
-        except FileNotFoundError:
-            self.models.do(self.trained_run(run), store)
-            model = self.load_model(run, store)  # what is kept is what is measured
+        model = self.models.load_or_train(self.trained_run(run), store)
         here = replace(store, device="cpu")  # wherever the model may have been trained
         train, test = here.images(run.regime)
         final = self.measure(model, train, test, here.load_judge(), run.seed)

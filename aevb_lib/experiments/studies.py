@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aevb_lib.experiments.arms import NOISE_ARMS
 from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, STEP_SIZES
@@ -25,6 +26,7 @@ STUDIES: dict[str, Study[Any]] = {
         REGIMES,
         CODES,
         PATHS,
+        NOISE_ARMS,
         BOUND_VS_SAMPLES,
         LIKELIHOOD_RACE,
         MCEM_VARIANTS,

@@ -111,6 +111,14 @@ class TrainedModels(Study[TrainedRun]):
         new = ARCHITECTURES[run.model]
         return new(run.latent_dim, hidden_dim=run.hidden_dim, generator=generator)
 
+    def load_or_train(self, run: TrainedRun, store: Store) -> VAE | Autoencoder:
+        """Return the model that a run ended with; train it first if its weights are not here."""
+        try:
+            return self.load_model(run, store)  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            self.do(run, store)
+            return self.load_model(run, store)  # type: ignore[no-any-return]  # as it is kept
+
     def _train(
         self,
         runs: Sequence[TrainedRun],
