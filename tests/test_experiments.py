@@ -19,12 +19,14 @@ from aevb_lib.evidence import ais_log_likelihood
 from aevb_lib.experiments import (
     STUDIES,
     MeasuredCodes,
+    MeasuredDensities,
     Result,
     Store,
     TrainedRun,
     latent_dimension_table,
     load_result,
     mean_and_spread,
+    measure_densities,
     record,
     run_study,
     verify,
@@ -41,7 +43,7 @@ from aevb_lib.history import History
 from aevb_lib.latents import neighbor_accuracy
 from aevb_lib.noise import NoiseCurve, noise_curve
 from aevb_lib.pretrained import load_judge, load_pretrained
-from aevb_lib.sample_quality import FeatureCloud, SampleQuality
+from aevb_lib.sample_quality import FeatureCloud, Judge, SampleQuality
 
 STUDY = tiny_models()
 TINY = STUDY.runs
@@ -226,6 +228,23 @@ def test_shipped_codes_are_those_of_the_shipped_weights(kind):
     for column in ("accuracy", "confidence", "squared_error"):
         expected = [recorded[column][recorded["scales"].index(scale)] for scale in curve.scales]
         assert getattr(curve, column) == pytest.approx(expected, abs=0.002), column
+
+
+def test_shipped_densities_are_of_the_models_whose_codes_were_measured():
+    study = STUDIES["densities"]
+    for result in load_result("densities"):
+        final, run = result.final, result.run
+        assert final["settings"] == study.settings, f"{run.name}: record it again"
+        assert all(0 <= share <= 1 for share in study.shares(final)), run.name
+        assert set(final["generation"]) == {"prior", "samples", "unseen"}
+        # Two times 5,000 images of one model: both shares have a standard error below 0.007.
+        prior = ASSETS.read(replace(run, study="codes")).final["generation"]["prior"]
+        assert final["generation"]["prior"]["precision"] == pytest.approx(
+            prior["precision"], abs=0.04
+        )
+        assert sum(final["holes"]["precision"]) / 5 == pytest.approx(
+            final["generation"]["prior"]["precision"]
+        )
 
 
 # --- recording -----------------------------------------------------------------------------------
@@ -591,6 +610,69 @@ def test_the_command_line_finds_forged_codes(store, capsys):
     assert main(["verify", "tiny-codes", "--tolerance", "0.05"], **command) == 0
 
 
+# --- what the aggregate posterior makes ----------------------------------------------------------
+
+DENSITIES = MeasuredDensities(
+    name="tiny-densities",
+    runs=tuple(replace(run, study="tiny-densities") for run in MODELS.runs if run.model == "vae"),
+    unit="of the images",
+    tolerance=0.01,
+    models=MODELS,
+    settings={"labeled": 60, "generated": 20, "components": 2},
+)
+
+
+@pytest.mark.parametrize(
+    "path", [("generation", "samples", "precision"), ("holes", "rare"), ("holes", "precision", 4)]
+)
+def test_densities_are_measured_and_forged_ones_are_found(store, path):
+    result = record(DENSITIES, DENSITIES.runs[1], store)
+    assert len(result.history) == 0
+    assert len(DENSITIES.shares(result.final)) == 3 * 2 + 1 + 5
+    assert DENSITIES.redo(result, store) == 0.0
+    *way, last = path
+    place = result.final
+    for key in way:
+        place = place[key]
+    place[last] += 0.25
+    assert DENSITIES.redo(result, store) == pytest.approx(0.25)
+
+
+def test_an_autoencoder_has_no_aggregate_posterior(store):
+    run = replace(MODELS.runs[1], study="tiny-densities")
+    with pytest.raises(TypeError, match="need a VAE, not Autoencoder"):
+        record(DENSITIES, run, store)
+
+
+class Blind(torch.nn.Module):
+    """An encoder that gives every image the same posterior, of mean zero."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        mean = torch.zeros(*x.shape[:-1], 2)
+        return aevb.diagonal_normal(mean, torch.full_like(mean, self.scale))
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_a_mixture_is_fitted_to_draws_and_not_to_means(scale):
+    """All means are zero, so only draws give the divergence of two normals."""
+    torch.manual_seed(0)
+    model = aevb.VAE(Blind(scale), aevb.BernoulliMLP(2, 784))
+    images = aevb.ImageSet(torch.rand(3000, 784), torch.arange(3000) % 10)
+    settings = {"labeled": 3000, "generated": 1500, "components": 1}
+    holes = measure_densities(model, images, images, Judge().eval(), settings)["holes"]
+    ratio = 1 / scale**2
+    expected = ratio - 1 - torch.tensor(ratio).log()  # of two dimensions, a half each
+    error = abs(ratio - 1) / 1500**0.5  # -h is (ratio - 1) z^2 / 2 and a constant
+    assert holes["divergence"] == pytest.approx(float(expected), abs=4 * error + 0.01)
+    # Below the tenth percentile of z^2 under the mixture, or above it, as the ratio has it.
+    tail = 0.1**scale**2 if scale < 1 else 1 - 0.9**scale**2 if scale > 1 else 0.1
+    assert holes["rare"] == pytest.approx(tail, abs=0.07)
+
+
 # --- command line --------------------------------------------------------------------------------
 
 
@@ -625,6 +707,7 @@ def test_the_command_line_end_to_end(command, store, tmp_path, capsys):
         ("regimes", 1.0, "nats"),
         ("bound-vs-samples", 1.0, "nats"),
         ("codes", 0.01, "of the images"),
+        ("densities", 0.01, "of the images"),
     ],
 )
 def test_what_a_record_may_be_off_by(name, allowed, unit):

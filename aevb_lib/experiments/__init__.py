@@ -7,6 +7,7 @@ these files. Nothing in them is typed by hand, and ``verify`` trains any of them
 
 from aevb_lib.experiments.codes import MeasuredCodes, measure_codes
 from aevb_lib.experiments.comparison import Comparison
+from aevb_lib.experiments.densities import MeasuredDensities, measure_densities
 from aevb_lib.experiments.paths import MeasuredPaths, measure_paths
 from aevb_lib.experiments.race import Race, VariantRun
 from aevb_lib.experiments.recipe import ComparisonRun, new_learner
@@ -36,6 +37,7 @@ __all__ = [
     "Comparison",
     "ComparisonRun",
     "MeasuredCodes",
+    "MeasuredDensities",
     "MeasuredPaths",
     "Race",
     "Result",
@@ -55,6 +57,7 @@ __all__ = [
     "mean_and_interval",
     "mean_and_spread",
     "measure_codes",
+    "measure_densities",
     "measure_paths",
     "metric_at",
     "new_learner",

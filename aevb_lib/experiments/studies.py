@@ -7,6 +7,7 @@ from typing import Any
 from aevb_lib.experiments.arms import NOISE_ARMS
 from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
+from aevb_lib.experiments.densities import DENSITIES
 from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, STEP_SIZES
 from aevb_lib.experiments.paths import PATHS
 from aevb_lib.experiments.race import LIKELIHOOD_RACE, MCEM_VARIANTS
@@ -27,6 +28,7 @@ STUDIES: dict[str, Study[Any]] = {
         CODES,
         PATHS,
         NOISE_ARMS,
+        DENSITIES,
         BOUND_VS_SAMPLES,
         LIKELIHOOD_RACE,
         MCEM_VARIANTS,
