@@ -36,6 +36,7 @@ EXPLORERS = {
     "dreams": _Explorer(
         "Digits that nobody wrote", ("vae-d020", "autoencoder-d020", "mixture-d020")
     ),
+    "fill-in": _Explorer("A covered digit, filled in", ("digits", "map")),
     "bound": _Explorer("The evidence, split in two"),
     "cloud": _Explorer("A cloud that moves with its parameters"),
 }

@@ -40,11 +40,11 @@ function everyFrame(step) {
 // Whether the reader has asked for less motion.
 const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/* Do work(0) … work(count - 1), for about 3 ms of each frame, and one piece more. Asked again before it is done, it goes on until all are new. */
-function slices(count, work) {
+/* Do work(0) … work(count - 1), for some milliseconds of each frame, and one piece more. Asked again before it is done, it goes on until all are new. */
+function slices(count, work, milliseconds = 3) {
   let [next, left, frame] = [0, 0, null];
   const run = () => {
-    const end = performance.now() + 3;
+    const end = performance.now() + milliseconds;
     for (; left && performance.now() < end; left--) {
       work(next);
       next = (next + 1) % count;
