@@ -7,6 +7,10 @@ them into a ``History``. Figures live in :mod:`aevb_lib.plotting`, which is not 
 
 from aevb_lib.architectures import mnist_autoencoder, mnist_vae
 from aevb_lib.ascent import clip_gradients
+from aevb_lib.continuous_bernoulli import (
+    continuous_bernoulli,
+    continuous_bernoulli_log_normalizer,
+)
 from aevb_lib.data import ImageSet, load_mnist
 from aevb_lib.distributions import (
     bernoulli,
@@ -17,6 +21,7 @@ from aevb_lib.distributions import (
 )
 from aevb_lib.evaluation import (
     active_units,
+    bits_per_dimension,
     kl_per_dimension,
     mean_bound,
     mean_elbo,
@@ -44,7 +49,13 @@ from aevb_lib.inference import (
 )
 from aevb_lib.linear_gaussian import LinearGaussian
 from aevb_lib.models import VAE, Autoencoder, LatentVariableModel
-from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
+from aevb_lib.networks import (
+    MLP,
+    BernoulliMLP,
+    ContinuousBernoulliMLP,
+    GaussianMLP,
+    GaussianPixelsMLP,
+)
 from aevb_lib.objectives import (
     Bound,
     complete_data,
@@ -72,7 +83,9 @@ __all__ = [
     "BernoulliMLP",
     "Bound",
     "Codec",
+    "ContinuousBernoulliMLP",
     "GaussianMLP",
+    "GaussianPixelsMLP",
     "History",
     "ImageSet",
     "LatentVariableModel",
@@ -87,8 +100,11 @@ __all__ = [
     "active_units",
     "ais_log_likelihood",
     "bernoulli",
+    "bits_per_dimension",
     "clip_gradients",
     "complete_data",
+    "continuous_bernoulli",
+    "continuous_bernoulli_log_normalizer",
     "diagonal_normal",
     "fit",
     "fit_each",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from aevb_lib.models import VAE, Autoencoder
 from aevb_lib.networks import MLP, BernoulliMLP, GaussianMLP
@@ -19,13 +20,19 @@ NUM_PIXELS = 784
 
 
 def mnist_vae(
-    latent_dim: int, *, hidden_dim: int = 500, generator: torch.Generator | None = None
+    latent_dim: int,
+    *,
+    hidden_dim: int = 500,
+    decoder: Callable[..., nn.Module] = BernoulliMLP,
+    generator: torch.Generator | None = None,
 ) -> VAE:
     """Return the report's variational autoencoder with initial weights.
 
     Args:
         latent_dim: Dimension D of the code.
         hidden_dim: Number of units in the hidden layer of each network.
+        decoder: Class of the decoder, which decides what a pixel is given its code; for one with
+            options, a ``functools.partial`` of it.
         generator: CPU generator for the initial weights; torch's global one by default.
 
     Raises:
@@ -37,7 +44,7 @@ def mnist_vae(
     """
     return VAE(
         GaussianMLP(NUM_PIXELS, latent_dim, (hidden_dim,), generator=generator),
-        BernoulliMLP(latent_dim, NUM_PIXELS, (hidden_dim,), generator=generator),
+        decoder(latent_dim, NUM_PIXELS, (hidden_dim,), generator=generator),
     )
 
 

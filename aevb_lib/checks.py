@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.distributions import Distribution
 
-__all__ = ["check_place", "check_tensors"]
+__all__ = ["check_event", "check_place", "check_tensors"]
 
 
 def check_tensors(**values: object) -> None:
@@ -59,4 +60,28 @@ def check_place(model: object, images: Tensor) -> None:
         raise ValueError(
             f"the model computes in {parameter.dtype} and the images are {images.dtype}: use "
             f"images.to({parameter.dtype}) or model.to({images.dtype})"
+        )
+
+
+def check_event(distribution: Distribution, value: Tensor) -> None:
+    """Refuse values whose last axis is not as long as a distribution's event.
+
+    Args:
+        distribution: A distribution over vectors.
+        value: Codes or images.
+
+    Raises:
+        TypeError: If the values are no tensor.
+        ValueError: If the last axis has another length, which would be spread over the event.
+
+    Example:
+        >>> import torch, aevb_lib as aevb
+        >>> check_event(aevb.bernoulli(torch.zeros(4)), torch.zeros(3, 4))
+    """
+    check_tensors(value=value)
+    if value.shape[-1:] != distribution.event_shape:
+        raise ValueError(
+            f"the distribution is over {list(distribution.event_shape)} numbers, but the values "
+            f"have shape {list(value.shape)}: images and codes are flat, and as long as decoder "
+            "and encoder make them"
         )

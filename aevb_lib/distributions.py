@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, register_kl
 from torch.nn.functional import softplus
 
-from aevb_lib.checks import check_tensors
+from aevb_lib.checks import check_event
 
 __all__ = [
     "BernoulliPixels",
@@ -69,7 +69,7 @@ class DiagonalNormal(Independent):
         Raises:
             ValueError: If the last axis has another length, which would be spread over it.
         """
-        _check_event(self, value)
+        check_event(self, value)
         log_prob: Tensor = self.base_dist.log_prob(value).sum(-1)
         return log_prob
 
@@ -96,7 +96,7 @@ class BernoulliPixels(Independent):
         Raises:
             ValueError: If the last axis has another length, which would be spread over it.
         """
-        _check_event(self, value)
+        check_event(self, value)
         logits = self.base_dist.logits
         # Two sums, not one of a difference, whose gradient would take a pass to change its sign.
         log_prob: Tensor = (value * logits).sum(-1) - softplus(logits).sum(-1)
@@ -215,13 +215,3 @@ def log_mean_exp(values: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor,
         tensor(-1000.)
     """
     return torch.logsumexp(values, dim) - math.log(values.shape[dim])
-
-
-def _check_event(distribution: Independent, value: Tensor) -> None:
-    check_tensors(value=value)
-    if value.shape[-1:] != distribution.event_shape:
-        raise ValueError(
-            f"the distribution is over {list(distribution.event_shape)} numbers, but the values "
-            f"have shape {list(value.shape)}: images and codes are flat, and as long as decoder "
-            "and encoder make them"
-        )

@@ -7,6 +7,7 @@ the training. All values are nats per image, larger is better, unless the name s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,7 @@ from aevb_lib.types import Batches, Codec
 
 __all__ = [
     "active_units",
+    "bits_per_dimension",
     "kl_per_dimension",
     "mean_bound",
     "mean_elbo",
@@ -139,6 +141,33 @@ def mean_squared_error(codec: Codec, data: ImageSet) -> float:
             for batch in batches
         )
     return float(total) / data.images.numel()
+
+
+def bits_per_dimension(log_density: float, num_pixels: int, *, num_levels: int = 256) -> float:
+    r"""Return the bits per pixel that a log-density of dequantized images stands for.
+
+    .. math:: b = -\frac{\log p(x')}{P \log 2} + \log_2 K
+
+    for pixels in [0, 1) of :math:`K` levels. The second term is the width of a level,
+    :math:`1 / K`. By Jensen's inequality the average over the noise in :math:`x'` is an *upper*
+    bound on the bits that the model, summed over each level, needs for the grey image itself (Theis
+    et al. 2016, section 3.1); smaller is better.
+
+    Args:
+        log_density: Nats per image, of images from :func:`aevb_lib.minibatches.dequantize`.
+        num_pixels: Number P of pixels.
+        num_levels: Number K of grey levels.
+
+    Raises:
+        ValueError: If there is no pixel or no level.
+
+    Example:
+        >>> bits_per_dimension(0.0, 784)  # a uniform density knows nothing: eight bits
+        8.0
+    """
+    if min(num_pixels, num_levels) < 1:
+        raise ValueError(f"give one pixel and level at least, not {num_pixels} and {num_levels}")
+    return math.log2(num_levels) - log_density / (num_pixels * math.log(2))
 
 
 @torch.no_grad()

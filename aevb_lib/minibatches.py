@@ -12,7 +12,7 @@ from torch import Tensor
 from aevb_lib.checks import check_tensors
 from aevb_lib.types import Batch, Batches
 
-__all__ = ["Minibatches", "SideBySide", "binarize"]
+__all__ = ["Minibatches", "SideBySide", "binarize", "dequantize"]
 
 
 @dataclass(frozen=True)
@@ -82,3 +82,39 @@ def binarize(
         images.shape, dtype=images.dtype, device=images.device, generator=generator
     )
     return uniform.lt_(images)  # in place: 188 MB less for the whole of MNIST
+
+
+def dequantize(
+    images: Float[Tensor, "*batch P"], *, generator: torch.Generator | None = None
+) -> Float[Tensor, "*batch P"]:
+    r"""Add uniform noise as wide as a grey level: :math:`x' = (255 x + u) / 256`, uniform ``u``.
+
+    The 256 levels of a pixel become intervals that fill [0, 1], so that a density cannot put all of
+    itself on the levels (Theis et al. 2016).
+
+    Args:
+        images: Pixels in [0, 1], multiples of 1/255, in float32 or float64; any leading axes.
+        generator: Generator on the device of the images; that device's global one by default.
+
+    Returns:
+        Pixels in [0, 1), same shape and type.
+
+    Raises:
+        TypeError: If the images are no tensor.
+        ValueError: If a pixel is not a number in [0, 1], or the type is too short for the noise.
+
+    Example:
+        >>> noisy = dequantize(torch.tensor([0.0, 1.0]))
+        >>> (noisy * 256).floor()
+        tensor([  0., 255.])
+    """
+    check_tensors(images=images)
+    if torch.finfo(images.dtype).bits < 32:
+        raise ValueError(f"{images.dtype} cannot hold noise within a level: use images.float()")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError("pixels must be numbers in [0, 1]: divide bytes by 255")
+    uniform = torch.rand(
+        images.shape, dtype=images.dtype, device=images.device, generator=generator
+    )
+    # Without the clamp rounding would lift a few pixels into the level above theirs.
+    return ((255 * images).round() + uniform.clamp_(max=1 - 2**-16)) / 256

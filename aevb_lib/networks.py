@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from aevb_lib.checks import check_tensors
+from aevb_lib.continuous_bernoulli import continuous_bernoulli
 from aevb_lib.distributions import bernoulli, diagonal_normal
 
-__all__ = ["MLP", "BernoulliMLP", "GaussianMLP"]
+__all__ = ["MLP", "BernoulliMLP", "ContinuousBernoulliMLP", "GaussianMLP", "GaussianPixelsMLP"]
 
 
 class MLP(nn.Module):
@@ -89,7 +90,7 @@ class MLP(nn.Module):
 
 
 class _DistributionMLP(nn.Module):
-    """What the two networks below share: an MLP whose outputs parameterize a distribution."""
+    """What the networks below share: an MLP whose outputs parameterize a distribution."""
 
     params_per_dim = 1
 
@@ -161,6 +162,83 @@ class BernoulliMLP(_DistributionMLP):
     def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
         """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""
         return bernoulli(self.mlp(inputs))
+
+
+class ContinuousBernoulliMLP(_DistributionMLP):
+    r"""An MLP that returns independent continuous Bernoulli pixels, a density for grey images.
+
+    The network of :class:`BernoulliMLP`, whose formula is made to integrate to one; see
+    :func:`aevb_lib.continuous_bernoulli.continuous_bernoulli`. The mean image is not the sigmoid of
+    its outputs.
+
+    Args:
+        in_dim: Dimension of the code.
+        out_dim: Number of pixels.
+        hidden_dims: See :class:`MLP`.
+        activation: See :class:`MLP`.
+        generator: See :class:`MLP`.
+
+    Example:
+        >>> p = ContinuousBernoulliMLP(20, 784)(torch.zeros(100, 20))
+        >>> p.batch_shape, p.event_shape
+        (torch.Size([100]), torch.Size([784]))
+    """
+
+    def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
+        """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""
+        return continuous_bernoulli(self.mlp(inputs))
+
+
+class GaussianPixelsMLP(_DistributionMLP):
+    r"""An MLP that returns normal pixels with one scale: :math:`\mathcal N(y(z), \sigma_x^2 I)`.
+
+    The means :math:`y` are sigmoids, as in the paper's appendix C.2. The scale is one number for
+    all pixels and codes. Learned, its optimum is the root of the mean squared error (Rybkin et al.
+    2021, the :math:`\sigma`-VAE); fixed, it weighs the two parts of the bound, as a :math:`\beta`
+    does. For a scale per pixel and code use :class:`GaussianMLP`, whose density has no bound.
+
+    Attributes:
+        log_variance: The parameter :math:`\log\sigma_x^2`; it has no gradient if it is fixed.
+
+    Args:
+        in_dim: Dimension of the code.
+        out_dim: Number of pixels.
+        hidden_dims: See :class:`MLP`.
+        activation: See :class:`MLP`.
+        scale: Standard deviation :math:`\sigma_x` at the start, in units of a pixel.
+        learn_scale: Whether the scale is learned with the weights.
+        generator: See :class:`MLP`.
+
+    Raises:
+        ValueError: If the scale is not a positive number.
+
+    Example:
+        >>> p = GaussianPixelsMLP(20, 784, scale=0.1)(torch.zeros(100, 20))
+        >>> p.event_shape, f"{p.stddev.mean():.2f}"
+        (torch.Size([784]), '0.10')
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        hidden_dims: Sequence[int] = (500,),
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        *,
+        scale: float = 0.2,
+        learn_scale: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(in_dim, out_dim, hidden_dims, activation, generator=generator)
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale is a standard deviation and must be positive, got {scale}")
+        start = torch.tensor(2 * math.log(scale), dtype=torch.get_default_dtype())
+        self.log_variance = nn.Parameter(start, requires_grad=learn_scale)
+
+    def forward(self, inputs: Float[Tensor, "*batch in"]) -> Independent:
+        """Return the distribution with batch shape ``[...]`` and event shape ``[out_dim]``."""
+        loc = self.mlp(inputs).sigmoid()
+        return diagonal_normal(loc, (0.5 * self.log_variance).exp().expand_as(loc))
 
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:

@@ -21,8 +21,8 @@ SHAPES = [(3,), (4, 3), (2, 4, 3)]
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     "make",
-    [lambda t: aevb.diagonal_normal(t, t.abs() + 1), aevb.bernoulli],
-    ids=["diagonal_normal", "bernoulli"],
+    [lambda t: aevb.diagonal_normal(t, t.abs() + 1), aevb.bernoulli, aevb.continuous_bernoulli],
+    ids=["diagonal_normal", "bernoulli", "continuous_bernoulli"],
 )
 def test_the_last_axis_is_the_event(make, shape):
     distribution = make(torch.randn(shape))

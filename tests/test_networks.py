@@ -9,7 +9,13 @@ from torch import nn
 import aevb_lib as aevb
 
 # A new network is one line here.
-NETWORKS = {"MLP": aevb.MLP, "GaussianMLP": aevb.GaussianMLP, "BernoulliMLP": aevb.BernoulliMLP}
+NETWORKS = {
+    "MLP": aevb.MLP,
+    "GaussianMLP": aevb.GaussianMLP,
+    "BernoulliMLP": aevb.BernoulliMLP,
+    "ContinuousBernoulliMLP": aevb.ContinuousBernoulliMLP,
+    "GaussianPixelsMLP": aevb.GaussianPixelsMLP,
+}
 each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 
 
@@ -54,9 +60,11 @@ def test_initial_weights_are_a_seeds_and_no_one_elses(network):
     before = torch.get_rng_state()
     first, second, third = make(0), make(0), make(1)
     assert torch.equal(torch.get_rng_state(), before), "the global generator was advanced"
-    for a, b, c in zip(first.parameters(), second.parameters(), third.parameters(), strict=True):
+    for (name, a), b, c in zip(
+        first.named_parameters(), second.parameters(), third.parameters(), strict=True
+    ):
         assert torch.equal(a, b)
-        assert not torch.equal(a, c)
+        assert name == "log_variance" or not torch.equal(a, c)  # that one starts where it is told
 
 
 @each_network
@@ -146,3 +154,40 @@ def test_the_default_device_is_obeyed(network):
     with torch.device("meta"):
         net = network(6, 3, (8,), generator=torch.Generator("cpu").manual_seed(0))
     assert {parameter.device.type for parameter in net.parameters()} == {"meta"}
+
+
+def test_continuous_bernoulli_mlp_gives_logits():
+    net = aevb.ContinuousBernoulliMLP(2, 4, ())
+    p = net(z := torch.randn(3, 2))
+    assert torch.equal(p.base_dist.logits, net.mlp(z))
+
+
+def test_gaussian_pixels_have_sigmoid_means_and_one_scale():
+    net = aevb.GaussianPixelsMLP(2, 4, (), scale=0.3)
+    p = net(z := 100 * torch.randn(3, 2))
+    torch.testing.assert_close(p.mean, net.mlp(z).sigmoid())
+    torch.testing.assert_close(p.stddev, torch.full((3, 4), 0.3))
+    truth = torch.distributions.Normal(p.mean, 0.3).log_prob(x := torch.rand(3, 4)).sum(-1)
+    torch.testing.assert_close(p.log_prob(x), truth)
+
+
+def test_a_scale_is_learned_unless_it_is_fixed():
+    for learn_scale in (True, False):
+        net = aevb.GaussianPixelsMLP(2, 4, (), learn_scale=learn_scale)
+        net(torch.randn(3, 2)).log_prob(torch.rand(3, 4)).sum().backward()
+        assert (net.log_variance.grad is not None) == learn_scale
+
+
+def test_the_best_scale_is_the_mean_squared_error():
+    net = aevb.GaussianPixelsMLP(2, 4, (), generator=torch.Generator().manual_seed(0)).double()
+    z, x = torch.randn(50, 2).double(), torch.rand(50, 4).double()
+    error = (net(z).mean - x).square().mean()
+    net.log_variance.data = error.log().detach()
+    net(z).log_prob(x).sum().backward()
+    assert abs(net.log_variance.grad) < 1e-9
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
+def test_impossible_scales(scale):
+    with pytest.raises(ValueError, match="scale is a standard deviation and must be positive"):
+        aevb.GaussianPixelsMLP(2, 4, scale=scale)

@@ -8,6 +8,7 @@ these files. Nothing in them is typed by hand, and ``verify`` trains any of them
 from aevb_lib.experiments.codes import MeasuredCodes, measure_codes
 from aevb_lib.experiments.comparison import Comparison
 from aevb_lib.experiments.densities import MeasuredDensities, measure_densities
+from aevb_lib.experiments.likelihoods import LikelihoodRun, Likelihoods, likelihoods_table
 from aevb_lib.experiments.paths import MeasuredPaths, measure_paths
 from aevb_lib.experiments.race import Race, VariantRun
 from aevb_lib.experiments.recipe import ComparisonRun, new_learner
@@ -36,6 +37,8 @@ __all__ = [
     "STUDIES",
     "Comparison",
     "ComparisonRun",
+    "LikelihoodRun",
+    "Likelihoods",
     "MeasuredCodes",
     "MeasuredDensities",
     "MeasuredPaths",
@@ -53,6 +56,7 @@ __all__ = [
     "group_results",
     "interval_of_mean",
     "latent_dimension_table",
+    "likelihoods_table",
     "load_result",
     "mean_and_interval",
     "mean_and_spread",

@@ -9,6 +9,7 @@ from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.densities import DENSITIES
 from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, STEP_SIZES
+from aevb_lib.experiments.likelihoods import LIKELIHOODS
 from aevb_lib.experiments.paths import PATHS
 from aevb_lib.experiments.race import LIKELIHOOD_RACE, MCEM_VARIANTS
 from aevb_lib.experiments.results import Result
@@ -25,6 +26,7 @@ STUDIES: dict[str, Study[Any]] = {
     for study in (
         LATENT_DIMENSION,
         REGIMES,
+        LIKELIHOODS,
         CODES,
         PATHS,
         NOISE_ARMS,

@@ -84,7 +84,8 @@ class TrainedModels(Study[TrainedRun]):
             results = []
             for run, model, history in zip(runs, models, histories, strict=True):
                 origin = provenance(history.last.seconds, store.device, together=runs)
-                results.append(Result(run, history, _final(run, model, test), origin))
+                final = self.measure_at_the_end(run, model, test, store)
+                results.append(Result(run, history, final, origin))
                 self.save_model(model, run, store)
         return results
 
@@ -119,6 +120,37 @@ class TrainedModels(Study[TrainedRun]):
             self.do(run, store)
             return self.load_model(run, store)  # type: ignore[no-any-return]  # as it is kept
 
+    def measure(self, model: VAE | Autoencoder, test: ImageSet, seen: ImageSet) -> dict[str, float]:
+        """Return what a row holds of test images, and of training images."""
+        if isinstance(model, Autoencoder):
+            return {
+                "log_likelihood": mean_point_log_likelihood(model, test),
+                "seen_log_likelihood": mean_point_log_likelihood(model, seen),
+            }
+        metrics: dict[str, float] = {}
+        for prefix, data in (("", test), ("seen_", seen)):
+            elbo, log_likelihood, kl = map(float, mean_bound(model, data))
+            metrics[f"{prefix}elbo"] = elbo
+            metrics[f"{prefix}log_likelihood"] = log_likelihood
+            metrics[f"{prefix}kl"] = kl
+        metrics["active_units"] = int(active_units(model, test).sum())
+        metrics["point_log_likelihood"] = mean_point_log_likelihood(model, test)
+        return metrics
+
+    def measure_at_the_end(
+        self, run: TrainedRun, model: VAE | Autoencoder, test: ImageSet, store: Store
+    ) -> dict[str, Any]:
+        """Return what is measured once."""
+        final: dict[str, Any] = {"reconstruction_error": mean_squared_error(model, test)}
+        if isinstance(model, VAE):
+            final["kl_per_dimension"] = [round(float(v), 5) for v in kl_per_dimension(model, test)]
+            if run.num_importance_samples:
+                values = importance_log_likelihood(
+                    model, test.images, num_samples=run.num_importance_samples
+                )
+                final["importance_log_likelihood"] = float(values.double().mean())
+        return final
+
     def _train(
         self,
         runs: Sequence[TrainedRun],
@@ -135,7 +167,7 @@ class TrainedModels(Study[TrainedRun]):
         ]
 
         def evaluate(model: VAE | Autoencoder) -> dict[str, float]:
-            return _measured(model, test, seen)
+            return self.measure(model, test, seen)
 
         histories = train_all(
             [_learner(run, model) for run, model in zip(runs, models, strict=True)],
@@ -152,35 +184,6 @@ class TrainedModels(Study[TrainedRun]):
 def _learner(run: TrainedRun, model: VAE | Autoencoder) -> Algorithm:
     optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate, fused=True)
     return AEVB(model, optimizer) if isinstance(model, VAE) else Reconstruction(model, optimizer)
-
-
-def _measured(model: VAE | Autoencoder, test: ImageSet, seen: ImageSet) -> dict[str, float]:
-    if isinstance(model, Autoencoder):
-        return {
-            "log_likelihood": mean_point_log_likelihood(model, test),
-            "seen_log_likelihood": mean_point_log_likelihood(model, seen),
-        }
-    metrics: dict[str, float] = {}
-    for prefix, data in (("", test), ("seen_", seen)):
-        elbo, log_likelihood, kl = map(float, mean_bound(model, data))
-        metrics[f"{prefix}elbo"] = elbo
-        metrics[f"{prefix}log_likelihood"] = log_likelihood
-        metrics[f"{prefix}kl"] = kl
-    metrics["active_units"] = int(active_units(model, test).sum())
-    metrics["point_log_likelihood"] = mean_point_log_likelihood(model, test)
-    return metrics
-
-
-def _final(run: TrainedRun, model: VAE | Autoencoder, test: ImageSet) -> dict[str, Any]:
-    final: dict[str, Any] = {"reconstruction_error": mean_squared_error(model, test)}
-    if isinstance(model, VAE):
-        final["kl_per_dimension"] = [round(float(v), 5) for v in kl_per_dimension(model, test)]
-        if run.num_importance_samples:
-            values = importance_log_likelihood(
-                model, test.images, num_samples=run.num_importance_samples
-            )
-            final["importance_log_likelihood"] = float(values.double().mean())
-    return final
 
 
 def latent_dimension_table(results: Sequence[Result]) -> str:

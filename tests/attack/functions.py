@@ -12,7 +12,7 @@ from torch import Tensor
 
 import aevb_lib as aevb
 from aevb_lib import latents, plotting, sample_quality
-from aevb_lib.minibatches import binarize
+from aevb_lib.minibatches import binarize, dequantize
 from aevb_lib.noise import noise_curve
 
 P, D = 16, 2
@@ -47,6 +47,9 @@ AUTOENCODER = aevb.Autoencoder(
     aevb.MLP(P, D, (8,), generator=torch.Generator().manual_seed(1)), VAE.decoder
 ).requires_grad_(False)
 
+CONTINUOUS = aevb.ContinuousBernoulliMLP(D, P, (8,)).requires_grad_(False)
+GAUSSIAN = aevb.GaussianPixelsMLP(D, P, (8,)).requires_grad_(False)
+
 
 def rows(generator: torch.Generator, columns: int, least: int = 6) -> Tensor:
     count = int(torch.randint(least, least + 8, (), generator=generator))
@@ -70,6 +73,16 @@ def number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
 def bernoulli_truth(logits: Tensor, x: Tensor) -> Tensor:
     a, x = torch.broadcast_tensors(logits.double(), x.double())
     return (x * a - torch.clamp(a, min=0) - torch.log1p(torch.exp(-a.abs()))).sum(-1)
+
+
+def log_normalizer_truth(logits: Tensor) -> Tensor:
+    a = logits.double().abs()
+    return torch.where(a < 1e-4, math.log(2) + a * a / 12, a.log() - (a / 2).tanh().log())
+
+
+def continuous_bernoulli_truth(logits: Tensor, x: Tensor) -> Tensor:
+    a, x = torch.broadcast_tensors(logits.double(), x.double())
+    return bernoulli_truth(a, x) + log_normalizer_truth(a).sum(-1)
 
 
 def normal_truth(loc: Tensor, scale: Tensor, x: Tensor) -> Tensor:
@@ -153,10 +166,36 @@ TARGETS: dict[str, Target] = {
         images,
         lambda v, a: v.shape == a["x"].shape and bool(((v == 0) | (v == 1)).all()),
     ),
+    "dequantize": Target(
+        lambda x: dequantize(x),
+        images,
+        lambda v, a: (
+            v.shape == a["x"].shape
+            and bool(((v * 256).floor() == (a["x"].double() * 255).round()).all())
+        ),
+    ),
+    "bits_per_dimension": Target(
+        lambda num_pixels: aevb.bits_per_dimension(-100.0, num_pixels),
+        lambda _: {"num_pixels": 4},
+        lambda v, a: (
+            number(v, low=8.0) and math.isclose(v, 8 + 100 / (a["num_pixels"] * math.log(2)))
+        ),
+        numbers=frozenset({"num_pixels"}),
+    ),
     "bernoulli": Target(
         lambda logits, x: aevb.bernoulli(logits).log_prob(x),
         pair(P, "logits", "x"),
         lambda v, a: close(v, bernoulli_truth(a["logits"], a["x"]), 3e-3),
+    ),
+    "continuous_bernoulli": Target(
+        lambda logits, x: aevb.continuous_bernoulli(logits).log_prob(x),
+        pair(P, "logits", "x"),
+        lambda v, a: close(v, continuous_bernoulli_truth(a["logits"], a["x"]), 3e-3),
+    ),
+    "continuous_bernoulli_log_normalizer": Target(
+        lambda logits: aevb.continuous_bernoulli_log_normalizer(logits),
+        lambda g: {"logits": rows(g, P)},
+        lambda v, a: close(v, log_normalizer_truth(a["logits"]), 3e-3),
     ),
     "diagonal_normal": Target(
         lambda loc, scale, x: aevb.diagonal_normal(loc, scale).log_prob(x),
@@ -180,6 +219,16 @@ TARGETS: dict[str, Target] = {
     ),
     "BernoulliMLP": Target(
         lambda z: VAE.decode(z),
+        lambda g: {"z": rows(g, D)},
+        lambda v, a: v.shape == (*a["z"].shape[:-1], P) and bool(((v >= 0) & (v <= 1)).all()),
+    ),
+    "ContinuousBernoulliMLP": Target(
+        lambda z: CONTINUOUS(z).mean,
+        lambda g: {"z": rows(g, D)},
+        lambda v, a: v.shape == (*a["z"].shape[:-1], P) and bool(((v >= 0) & (v <= 1)).all()),
+    ),
+    "GaussianPixelsMLP": Target(
+        lambda z: GAUSSIAN(z).mean,
         lambda g: {"z": rows(g, D)},
         lambda v, a: v.shape == (*a["z"].shape[:-1], P) and bool(((v >= 0) & (v <= 1)).all()),
     ),
