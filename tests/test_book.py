@@ -9,6 +9,7 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -197,13 +198,27 @@ def test_signs_before_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BOOK / "_ext")
     signs = importlib.import_module("book_signs")
     tree = core.publish_doctree(
-        "At D = 20 a gap of -9.6 ± 0.2 [-10, -9], k = L, 2026-11 and x-2.\n\n"
+        "At D = 20 a gap of -9.6 ± 0.2 [-10, -9] in 95 %, k = L, 2026-11 and x-2.\n\n"
         "``-1 = 1`` and :math:`-2`::\n\n    print(-3)\n\n"
         "===  ===\n-5   +6\n===  ===\n"
     )
     signs.set_signs(None, tree, "page")
     assert tree.astext().replace("\n", " ").replace("\N{NO-BREAK SPACE}", "~").split() == [
-        *("At", "D~=~20", "a", "gap", "of", "−9.6", "±~0.2", "[−10,", "−9],", "k", "=", "L,"),
+        *(
+            "At",
+            "D~=~20",
+            "a",
+            "gap",
+            "of",
+            "−9.6~±~0.2",
+            "[−10,",
+            "−9]",
+            "in",
+            "95~%,",
+            "k",
+            "=",
+            "L,",
+        ),
         *("2026-11", "and", "x-2.", "-1", "=", "1", "and", "-2:", "print(-3)", "−5", "+6"),
     ]
 
@@ -224,3 +239,40 @@ def test_no_line_begins_with_the_punctuation_after_a_formula(
     ]
     assert held == ["D,", "x)."]
     assert tree.astext() == before
+
+
+def test_tables_of_words_become_cards_and_heads_of_numbers_break(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = pytest.importorskip("docutils.core")
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    tables = importlib.import_module("book_tables")
+    words = "one sentence that no phone shows on a line"
+    tree = core.publish_doctree(
+        f".. list-table::\n   :header-rows: 1\n\n   * - claim\n     - scale\n     - verdict\n"
+        f"   * - {words}\n     - {words}\n     - holds\n\n"
+        ".. list-table::\n   :header-rows: 1\n\n   * - D\n     - reconstruction\n"
+        "   * - 2\n     - 1.5\n"
+    )
+    tables.fit_tables(None, tree, "page")
+    of_words, of_numbers = [node for node in tree.findall() if node.tagname == "table"]
+    assert "stacked" in of_words["classes"]
+    assert "stacked" not in of_numbers["classes"]
+    names = [
+        node.astext()
+        for node in of_words.findall()
+        if "column-name" in getattr(node, "attributes", {}).get("classes", [])
+    ]
+    assert names == ["scale", "verdict"]
+    assert "recon\N{SOFT HYPHEN}struc\N{SOFT HYPHEN}tion" in of_numbers.astext()
+
+
+def test_other_builders_are_refused_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = pytest.importorskip("sphinx.errors")
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    builders = importlib.import_module("book_builders")
+    builders.refuse_other_builders(SimpleNamespace(builder=SimpleNamespace(name="html")))
+    with pytest.raises(
+        errors.ConfigError, match=r"HTML only, not by the builder 'latex'.*make book"
+    ):
+        builders.refuse_other_builders(SimpleNamespace(builder=SimpleNamespace(name="latex")))

@@ -1,9 +1,9 @@
 """Signs before numbers, and after formulas, as a printer would set them.
 
 Python prints a hyphen where a minus sign belongs: it is short, sits low and may end a line. No line
-ends between a number and the ± or = in front of it, and none begins with the full stop or comma
-after a formula, where a browser may break since it takes a formula for a picture. Code, its printed
-output and formulas stay as they are.
+ends between a number and the ± or = in front of it, or the ± or % behind it, and none begins with
+the full stop or comma after a formula, where a browser may break since it takes a formula for a
+picture. Code, its printed output and formulas stay as they are.
 """
 
 import re
@@ -12,7 +12,9 @@ from docutils import nodes
 
 RULES = (
     (re.compile(r"(?<![\w.−-])-(?=\d)"), "−"),
+    (re.compile(r"(?<=[\d%]) ± (?=\d)"), "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"),
     (re.compile(r"± (?=\d)"), "±\N{NO-BREAK SPACE}"),
+    (re.compile(r"(?<=\d) (?=%)"), "\N{NO-BREAK SPACE}"),
     (re.compile(r"(?<=\w) = (?=[−\d])"), "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
 )
 PUNCTUATION = re.compile(r"[.,;:!?)\]’”]+")

@@ -32,6 +32,31 @@ function player(label, begin) {
   };
 }
 
+/* A finger that lands on a slider may be about to scroll the page, yet browsers move the thumb at once. So the old value stays until the
+   finger goes sideways or is lifted where it landed; where it goes up or down, the browser takes the gesture for its own. */
+function waitForDirection(input) {
+  let landed = null; // {x, before, there}, while it can be either
+  input.addEventListener("pointerdown", ({ pointerType, clientX }) => {
+    landed = pointerType === "touch" ? { x: clientX, before: input.value, there: null } : null;
+  });
+  input.addEventListener("input", (event) => {
+    if (!landed) return;
+    event.stopImmediatePropagation();
+    landed.there = input.value;
+    input.value = landed.before;
+  }, { capture: true });
+  const settle = () => {
+    const there = landed?.there;
+    landed = null;
+    if (there == null) return;
+    input.value = there;
+    input.dispatchEvent(new Event("input"));
+  };
+  input.addEventListener("pointermove", ({ clientX }) => landed && Math.abs(clientX - landed.x) > 6 && settle());
+  input.addEventListener("pointerup", settle);
+  input.addEventListener("pointercancel", () => (landed = null));
+}
+
 /* A labeled slider with its value beside it. -> {element, input, value (get and set)} */
 function slider({ label, min, max, step = 0.01, value = 0, format = (v) => show(v), onInput = () => {} }) {
   const input = el("input", { type: "range", min, max, step });
@@ -41,6 +66,7 @@ function slider({ label, min, max, step = 0.01, value = 0, format = (v) => show(
     input.setAttribute("aria-valuetext", output.textContent);
   };
   input.value = value;
+  waitForDirection(input);
   input.addEventListener("input", () => {
     update();
     onInput(Number(input.value));
@@ -69,11 +95,17 @@ function choice(legend, options, value, onChange) {
   return el("fieldset", { class: "x-choice" }, el("legend", {}, legend), el("div", {}, radios));
 }
 
-/* A plane with one point that is dragged, or moved by the arrow keys.
+/* A plane with one point that is dragged, or moved by the arrow keys. It stays so far from the edges that all of it is seen.
    options: label, range {x: [low, high], y: [low, high]}, point [x, y], draw(context, toScreen, width, height, element),
    onMove(point). -> {element, point (get and set), paint} */
+const POINT = 9; // its radius, in pixels of the page
+const EDGE = POINT + 1.5; // and half the line around it
 function pad({ label, range, point, draw, onMove, color: name = "accent" }) {
   let [x, y] = point;
+  const within = (value, [low, high], pixels) => {
+    const edge = pixels ? (EDGE / pixels) * (high - low) : 0; // none before it is shown
+    return clamp(value, [low + edge, high - edge]);
+  };
   const { element, paint } = canvas(
     (context, width, height, own) => {
       const toScreen = ([u, v]) => [
@@ -83,7 +115,7 @@ function pad({ label, range, point, draw, onMove, color: name = "accent" }) {
       draw(context, toScreen, width, height, own);
       const [left, top] = toScreen([x, y]);
       context.beginPath();
-      context.arc(left, top, 9, 0, 2 * Math.PI);
+      context.arc(left, top, POINT, 0, 2 * Math.PI);
       context.fillStyle = color(own, name);
       context.strokeStyle = color(own, "paper");
       context.lineWidth = 3;
@@ -93,7 +125,7 @@ function pad({ label, range, point, draw, onMove, color: name = "accent" }) {
     { class: "x-pad", tabindex: "0", role: "application", "aria-roledescription": "plane", "aria-label": `${label}: drag the point, or use the arrow keys` },
   );
   const move = (to, byReader = true) => {
-    [x, y] = [clamp(to[0], range.x), clamp(to[1], range.y)];
+    [x, y] = [within(to[0], range.x, element.clientWidth), within(to[1], range.y, element.clientHeight)];
     paint();
     onMove([x, y], byReader);
   };

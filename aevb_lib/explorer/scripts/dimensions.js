@@ -1,6 +1,6 @@
 /* A code of many dimensions, dimension by dimension: what the encoder answers, what the decoder makes of it, and what it costs. */
 
-const { announcer, average, button, canvas, choice, color, digitPicker, el, fontOf, klPerDimension, load, logLikelihood, picture, randomness, scheduler, show, sigmoid, sketch, sum } = kit;
+const { announcer, average, button, canvas, choice, color, digitPicker, el, fontOf, klPerDimension, load, logLikelihood, picture, randomness, scheduler, show, sigmoid, sketch, sum, waitForDirection } = kit;
 
 const REACH = 4; // sliders go from -REACH to REACH, where nearly all of the prior is
 const IDLE = 0.01; // nats, on average over test images: less is next to nothing
@@ -160,6 +160,7 @@ function sums() {
 /* The slider of dimension j, the one that ranks so high. onMove(value) */
 function dimension(j, rank, onMove) {
   const input = el("input", { type: "range", min: -REACH, max: REACH, step: 0.05 });
+  waitForDirection(input);
   const value = el("span", { class: "x-value", "aria-hidden": "true" });
   const cost = el("span", { class: "x-value x-note" });
   const bar = el("span", { class: "x-cost" });

@@ -81,7 +81,7 @@ function digitColor(digit) {
 // A canvas as sharp as the screen, drawn again when its size or the theme changes.
 function canvas(draw, attributes = {}) {
   const element = el("canvas", attributes);
-  const paint = scheduler(() => {
+  const paintNow = () => {
     const { width, height } = element.getBoundingClientRect();
     if (!width || !height) return;
     const ratio = window.devicePixelRatio || 1;
@@ -90,9 +90,10 @@ function canvas(draw, attributes = {}) {
     const context = element.getContext("2d");
     context.scale(ratio, ratio);
     draw(context, width, height, element);
-  });
+  };
+  const paint = scheduler(paintNow);
   new ResizeObserver(paint).observe(element);
-  onTheme(paint);
+  onTheme(paintNow); // at once: no frame comes between the command to print and the print
   return { element, paint };
 }
 

@@ -74,7 +74,7 @@ const define = (name, build) => (definitions[name] = build);
 const kit = {
   PIXELS, SIDE, announcer, average, button, canvas, choice, clamp, color, digitColor, digitPicker, drawMixture, el, everyFrame,
   fontOf, klPerDimension, load, logLikelihood, minus, onTheme, pad, picture, player, prefersCalm, randomness, rgb, scheduler, show,
-  sigmoid, silentPicture, sketch, slices, slider, sum,
+  sigmoid, silentPicture, sketch, slices, slider, sum, waitForDirection,
 };
 
 // For the data scripts, and for tests and benchmarks that compare these numbers with Python's.
