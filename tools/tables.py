@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "book" / "index.md")
 FIGURE = ROOT / "book" / "_assets" / "figures" / "manifold.png"
 SOURCES = ROOT / "book" / "sources"
-CARD = re.compile(r"(:link: (\d\d_\w+)\n(?:(?!:::).*\n)*?\+\+\+\n)\d+ minutes")
+CARD = re.compile(r"(:link: (\d\d_\w+)\n(?:(?!:::).*\n)*?\*)\d+ minutes\*")
 WORDS_PER_MINUTE = 200
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -44,7 +44,7 @@ def minutes(chapter):
 
 def with_minutes(page):
     """The page's text with the reading time at the foot of every chapter's card."""
-    return CARD.sub(lambda match: f"{match[1]}{minutes(match[2])} minutes", page)
+    return CARD.sub(lambda match: f"{match[1]}{minutes(match[2])} minutes*", page)
 
 
 def draw_manifold():
