@@ -152,10 +152,10 @@ def test_the_page_says_what_is_recorded():
 
 
 def test_another_record_would_change_the_page(monkeypatch):
-    record = MUTATIONS.read()
-    name = next(name for name, entry in record.items() if not entry["missing"])
-    record[name]["slips"]["KL term twice (β = 2)"] = {"failed": ["99.0"] * 77, "errors": []}
-    monkeypatch.setattr(type(MUTATIONS), "read", lambda self: record if self == MUTATIONS else {})
+    noticed = {"KL term twice (β = 2)": {"failed": ["1.0"] * 77, "errors": []}}
+    entry = {"code": "", "asserts": {"1.0": "x > 0"}, "missing": [], "slips": noticed}
+    record = MUTATIONS.read() | {"02_elbo": entry}
+    monkeypatch.setattr(type(MUTATIONS), "read", lambda self: record)
     text = PAGE.read_text(encoding="utf-8")
     assert "77" in with_records(text)
     assert with_records(text) != text

@@ -65,14 +65,14 @@ def test_alone_and_together_agree_within_the_spread(tmp_path):
 
 def test_a_study_that_was_killed_goes_on_in_the_middle_of_a_run(store, tmp_path, monkeypatch):
     monkeypatch.setattr("aevb_lib.checkpoints.SECONDS_BETWEEN", 0.0)
-    measured, count = trained._measured, iter(range(100))
+    measured, count = trained.TrainedModels.measure, iter(range(100))
 
     def killed(*arguments):
         if next(count) == 1:
             raise KeyboardInterrupt
         return measured(*arguments)
 
-    monkeypatch.setattr(trained, "_measured", killed)
+    monkeypatch.setattr(trained.TrainedModels, "measure", killed)
     with (
         pytest.warns(UserWarning, match="interrupted at step 6 of 9"),
         pytest.raises(KeyboardInterrupt),
@@ -135,7 +135,7 @@ def test_a_number_that_is_none_is_the_worst(tmp_path):
 
 
 def test_the_state_of_another_configuration_is_not_gone_on_with(store, monkeypatch):
-    measured, count = trained._measured, iter(range(100))
+    measured, count = trained.TrainedModels.measure, iter(range(100))
 
     def killed(*arguments):
         if next(count) == 2:
@@ -143,7 +143,7 @@ def test_the_state_of_another_configuration_is_not_gone_on_with(store, monkeypat
         return measured(*arguments)
 
     monkeypatch.setattr("aevb_lib.checkpoints.SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(trained, "_measured", killed)
+    monkeypatch.setattr(trained.TrainedModels, "measure", killed)
     with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
         record(MANY, MANY.runs[0], store)
     monkeypatch.undo()
