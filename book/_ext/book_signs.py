@@ -27,11 +27,19 @@ def is_verbatim(node):
     return node is not None
 
 
+def follows_a_number(text):
+    """Whether a bold number, say, stands before it."""
+    position = text.parent.index(text)
+    return position > 0 and text.parent[position - 1].astext()[-1:].isdigit()
+
+
 def set_signs(app, doctree, docname):
     for text in list(doctree.findall(nodes.Text)):
         better = str(text)
         for pattern, sign in RULES:
             better = pattern.sub(sign, better)
+        if better.startswith(" %") and follows_a_number(text):
+            better = "\N{NO-BREAK SPACE}" + better[1:]
         if better != text and not is_verbatim(text.parent):
             text.parent.replace(text, nodes.Text(better))
 

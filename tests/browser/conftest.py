@@ -5,6 +5,7 @@ Without Chromium (or Playwright) these tests are skipped; with AEVB_REQUIRE_BROW
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -179,6 +180,14 @@ class Visit:
         """Until the theme has made what scrolls focusable, 300 ms after the last resize."""
         self.page.evaluate("dispatchEvent(new Event('resize'))")
         self.page.evaluate("() => new Promise(done => setTimeout(done, 500))")
+        from playwright.sync_api import TimeoutError as TooLate
+
+        with contextlib.suppress(TooLate):  # on a busy machine later; the audit says if never
+            self.page.wait_for_function(
+                "() => [...document.querySelectorAll('pre')]"
+                ".every(e => e.scrollWidth <= e.clientWidth || e.tabIndex === 0)",
+                timeout=5000,
+            )
 
     def check(self, problems: list[str], situation: str = "") -> None:
         for problem in problems:
