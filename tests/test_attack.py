@@ -1,39 +1,20 @@
 """Bad input to every public function, and processes that are killed: as a reader meets them."""
 
-import json
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.attack.__main__ import PAGE, table
+from tests.interpreter import answer_of
 
-ROOT = Path(__file__).resolve().parents[1]
 # What becomes of numbers at the edge of a precision may differ between processors.
 EDGES = {"float16", "1e4", "1e30", "1e-30"}
 
 
-def run(module, *arguments):
-    """In an interpreter of its own: this one checks the types of all arguments."""
-    answer = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    return json.loads(answer.stdout)
-
-
 @pytest.fixture(scope="module")
 def report():
-    return run("tests.attack")
+    return answer_of("-m", "tests.attack")
 
 
 def test_every_outcome_is_a_right_value_or_a_clear_refusal(report):
@@ -71,6 +52,8 @@ def test_the_page_says_what_was_found(report):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 def test_nothing_is_lost_or_half_written():
-    report = run("tests.attack.violence", "--times", os.environ.get("AEVB_VIOLENCE", "12"))
+    report = answer_of(
+        "-m", "tests.attack.violence", "--times", os.environ.get("AEVB_VIOLENCE", "12")
+    )
     assert report["interrupted"] > 0
     assert report["recorded"] > 0

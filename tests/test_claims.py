@@ -1,19 +1,14 @@
 """The instruments that try the chapters' claims, on small chapters; and what they have recorded."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.claims.chapters import Outcome, code_cells, with_slip
 from tests.claims.page import PAGE, idle_asserts, is_far, with_records
-from tests.claims.records import MUTATIONS, STATES, summary_of_states
+from tests.claims.records import MUTATIONS, STATES, Mutations, summary_of_states
 from tests.claims.slips import SLIPS, Slip
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.interpreter import ROOT, answer_of
 
 CHAPTER = [
     "import torch\nimport aevb_lib as aevb",
@@ -38,7 +33,7 @@ from dataclasses import asdict
 from pathlib import Path
 from tests.claims.__main__ import in_processes, meets
 from tests.claims.chapters import execute
-from tests.claims.slips import SLIPS, commit
+from tests.claims.slips import SLIPS, install
 from tests.claims.states import enter
 
 cells = json.loads(sys.argv[1])
@@ -46,7 +41,7 @@ slips = {slip.name: slip for slip in SLIPS}
 
 def run(name, state):
     if name:
-        commit(slips[name])
+        install(slips[name])
     enter(state)
     return execute(cells, watch=Path(sys.argv[2]))
 
@@ -67,17 +62,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def found():
     """What comes of a small chapter, in an interpreter that does not know the library yet."""
-    answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(CHAPTER), str(ROOT / "aevb_lib")],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    return json.loads(answer.stdout.splitlines()[-1])
+    return answer_of("-c", SCRIPT, json.dumps(CHAPTER), str(ROOT / "aevb_lib"))
 
 
 def test_asserts_are_found_and_hold_as_they_are(found):
@@ -143,6 +128,21 @@ def test_numbers_that_vary_are_found_with_their_spread():
     assert is_far(number)
 
 
+def test_one_more_slip_is_one_more_run(tmp_path):
+    record = Mutations(tmp_path / "mutations.json")
+    record.begin("01_a", "code", {"0.0": "x"}, {"old": True, "unmet": False})
+    record.add("01_a", "old", ["0.0"], [])
+    assert record.knows("01_a", "code", ["old", "unmet"])
+    assert not record.knows("01_a", "code", ["old", "unmet", "new"])
+    record.begin("01_a", "code", {"0.0": "x"}, {"old": True, "unmet": False, "new": True})
+    assert record.read()["01_a"]["missing"] == ["new"]
+    assert record.read()["01_a"]["slips"] == {"old": {"failed": ["0.0"], "errors": []}}
+    record.begin("01_a", "other code", {"0.0": "x"}, {"old": True, "unmet": False})
+    assert record.read()["01_a"]["missing"] == ["old"]
+    record.forget(["01_a"])
+    assert record.read() == {}
+
+
 # --- what is recorded
 
 
@@ -164,7 +164,7 @@ def test_another_record_would_change_the_page(monkeypatch):
 def test_recorded_slips_are_those_there_are():
     known = {slip.name for slip in SLIPS}
     for name, entry in MUTATIONS.read().items():
-        assert set(entry["slips"]) | set(entry["missing"]) <= known, name
+        assert {*entry["slips"], *entry["missing"], *entry["unmet"]} <= known, name
         assert len(idle_asserts(entry)) <= len(entry["asserts"])
 
 

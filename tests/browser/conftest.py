@@ -25,6 +25,7 @@ from aevb_lib.explorer import page as explorer_page
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "_build" / "html"
 SUBFOLDER = "/some-name/"  # project pages of GitHub are not at the root of their server
+AXE = Path(__file__).with_name("axe.min.js").read_text("utf8")
 SIZES = {"wide": (1400, 900), "phone": (390, 844)}
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -231,6 +232,18 @@ def open_page(browser: Any, book: Path, request: Any) -> Iterator[Callable[..., 
     yield open_page
     for context in contexts:
         context.close()
+
+
+def explorer_faults(page: Any) -> list[Any]:
+    """What is wrong with an explorer as it stands: barriers that axe finds, and its width."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+    found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
+    faults: list[Any] = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
+    root = "document.documentElement"
+    wide, window = (page.evaluate(f"{root}.{width}") for width in ("scrollWidth", "clientWidth"))
+    return faults + ([f"{wide} pixels wide, the window {window}"] if wide > window else [])
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +11,11 @@ import torch
 from torch.distributions import Normal
 
 import aevb_lib as aevb
+from tests.browser.conftest import explorer_faults
 
 pytestmark = pytest.mark.browser
 
 NAME = "cloud"
-AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 ROOT = "document.querySelector('[data-explorer=cloud]').explorer"
 STATES = [((-0.6, -2.1), (0.37, 0.37)), ((0.0, 0.7), (0.7, 0.4)), ((2.1, -1.3), (0.2, 1.1))]
 
@@ -172,9 +171,4 @@ def test_it_is_accessible_and_fits(
     mode: str, width: int, open_explorer: Callable[..., Any]
 ) -> None:
     page = open_explorer(mode, width)
-    page.evaluate(AXE)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-    found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
-    root = "document.documentElement"
-    assert page.evaluate(f"{root}.scrollWidth") <= page.evaluate(f"{root}.clientWidth")
+    assert explorer_faults(page) == []

@@ -19,11 +19,11 @@ import aevb_lib as aevb
 from aevb_lib.explorer import data_script, embed
 from aevb_lib.explorer.page import script
 from aevb_lib.pretrained import load_pretrained
+from tests.browser.conftest import explorer_faults
 
 pytestmark = pytest.mark.browser
 
 NAME = "dimensions"
-AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 STATE = """() => {
     const { state } = document.querySelector("[data-explorer=dimensions]").explorer;
     const plain = value => ArrayBuffer.isView(value) ? [...value] : value;
@@ -221,9 +221,4 @@ def test_it_is_accessible_and_fits(
         shown = page.get_by_role("slider").count()
         page.get_by_role("button", name="Show all").click()
         assert page.get_by_role("slider").count() > shown
-    page.evaluate(AXE)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-    found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
-    root = "document.documentElement"
-    assert page.evaluate(f"{root}.scrollWidth") <= page.evaluate(f"{root}.clientWidth")
+    assert explorer_faults(page) == []

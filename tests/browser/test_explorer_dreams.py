@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from aevb_lib.experiments.codes import CODE_SETTINGS
 from aevb_lib.latents import fit_mixture
 from aevb_lib.pretrained import load_judge, load_pretrained
 from aevb_lib.sample_quality import frechet_distance
+from tests.browser.conftest import explorer_faults
 
 pytestmark = pytest.mark.browser
 
 NAME = "dreams"
-AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 ROOT = "document.querySelector('[data-explorer=dreams]').explorer"
 WALLS = ("vae", "autoencoder", "autoencoder")
 DIGITS = 24
@@ -171,13 +170,8 @@ def test_a_wall_is_one_tab_stop_and_arrows_go_on(page: Any) -> None:
 
 
 def test_accessible_and_inside_its_page(page: Any) -> None:
-    page.evaluate(AXE)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
     for mode, width in (("dark", 390), ("light", 330), ("light", 800)):
         page.emulate_media(color_scheme=mode)
         page.set_viewport_size({"width": width, "height": 1000})
         settle(page)
-        found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-        broken = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
-        assert broken == [], (mode, width)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert explorer_faults(page) == [], (mode, width)

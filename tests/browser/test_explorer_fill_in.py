@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from torch.nn.functional import softplus
 
 import aevb_lib as aevb
 from aevb_lib.pretrained import load_pretrained
+from tests.browser.conftest import explorer_faults
 
 pytestmark = pytest.mark.browser
 
 NAME = "fill-in"
-AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 CELLS, REACH = 64, 3.5
 WIDTH = 2 * REACH / CELLS
 READY = "document.querySelector('[data-explorer=fill-in]').explorer?.state.done"
@@ -188,9 +187,4 @@ def test_it_is_accessible_and_fits(
     mode: str, width: int, open_explorer: Callable[..., Any]
 ) -> None:
     page = open_explorer(mode, width)
-    page.evaluate(AXE)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-    found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
-    root = "document.documentElement"
-    assert page.evaluate(f"{root}.scrollWidth") <= page.evaluate(f"{root}.clientWidth")
+    assert explorer_faults(page) == []

@@ -6,7 +6,6 @@ Stated differences: codes 1e-4, squared errors 1e-5.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from torch import Tensor
 
 import aevb_lib as aevb
 from aevb_lib.pretrained import load_pretrained
+from tests.browser.conftest import explorer_faults
 
 pytestmark = pytest.mark.browser
 
 NAME = "noise"
-AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 KINDS = ("vae", "autoencoder")
 READY = "document.querySelector('[data-explorer=noise]').explorer?.state.done"
 STATE = """() => {
@@ -131,9 +130,4 @@ def test_it_is_accessible_and_fits(
     mode: str, width: int, open_explorer: Callable[..., Any]
 ) -> None:
     page = open_explorer(mode, width)
-    page.evaluate(AXE)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-    found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
-    root = "document.documentElement"
-    assert page.evaluate(f"{root}.scrollWidth") <= page.evaluate(f"{root}.clientWidth")
+    assert explorer_faults(page) == []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ import torch
 import aevb_lib as aevb
 from aevb_lib import latents
 from aevb_lib.pretrained import load_pretrained
+from tests.browser.conftest import explorer_faults
 
 pytestmark = pytest.mark.browser
 
 NAME = "path"
-AXE = (Path(__file__).with_name("axe.min.js")).read_text("utf8")
 ROOT = "document.querySelector('[data-explorer=path]').explorer"
 WAYS = ("vae", "autoencoder", "cross-fade")
 
@@ -161,13 +160,8 @@ def test_less_motion_is_one_image_for_each_press(page: Any) -> None:
 
 
 def test_accessible_and_inside_its_page(page: Any) -> None:
-    page.evaluate(AXE)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
     for mode, width in (("dark", 390), ("light", 330), ("light", 800)):
         page.emulate_media(color_scheme=mode)
         page.set_viewport_size({"width": width, "height": 1000})
         settle(page)
-        found = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-        broken = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
-        assert broken == [], (mode, width)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert explorer_faults(page) == [], (mode, width)

@@ -19,11 +19,12 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from tests.browser.conftest import AXE
+
 pytestmark = pytest.mark.browser
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-AXE = (HERE / "axe.min.js").read_text("utf8")
 AUDIT = (HERE / "audit.js").read_text("utf8")
 CHAPTERS = re.findall(r"^[\s-]*(?:root|file): *(\S+)", (ROOT / "_toc.yml").read_text("utf8"), re.M)
 PAGES = [f"{re.sub(r'[.](md|ipynb)$', '', chapter)}.html" for chapter in CHAPTERS]

@@ -6,7 +6,8 @@
     python -m tests.claims write                   writes both records into their page
 
 Both are resumable: what is recorded of a chapter whose code has not changed is not run again,
-unless `--again` says so. `--jobs 2` runs two chapters at a time.
+unless `--again` says so, as it should after a change of the library. `--jobs 2` runs two chapters
+at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.claims.chapters import (
 )
 from tests.claims.page import write_page
 from tests.claims.records import MUTATIONS, STATES, summary_of_states
-from tests.claims.slips import SLIPS, Slip, commit
+from tests.claims.slips import SLIPS, Slip, install
 from tests.claims.states import enter
 
 LIBRARY = Path(__file__).parents[2] / "aevb_lib"
@@ -43,7 +44,7 @@ def run_with_slip(chapter: str, slip: Slip | None) -> Outcome:
         return execute(cells, watch=LIBRARY)
     if slip.is_of_a_chapter:
         return execute(with_slip(cells, slip))
-    commit(slip)
+    install(slip)
     return execute(cells)
 
 
@@ -78,12 +79,16 @@ def _call(call: tuple[Callable[..., Any], tuple[Any, ...]]) -> tuple[tuple[Any, 
 
 def mutate(chapters: list[str], jobs: int, *, again: bool) -> None:
     """Record which asserts of the chapters notice which slips."""
-    todo = [name for name in chapters if again or not _is_recorded(MUTATIONS.read(), name)]
+    if again:
+        MUTATIONS.forget(chapters)
+    names = [slip.name for slip in SLIPS]
+    codes = {name: fingerprint(code_cells(name)) for name in chapters}
+    todo = [name for name in chapters if not MUTATIONS.knows(name, codes[name], names)]
     for (chapter, _), right in in_processes(jobs, run_with_slip, [(name, None) for name in todo]):
         if right.failed or right.errors:
             sys.exit(f"{chapter} does not hold as it is: {right.failed} {right.errors}")
-        met = [slip.name for slip in SLIPS if meets(chapter, slip, right)]
-        MUTATIONS.begin(chapter, fingerprint(code_cells(chapter)), right.asserts, met)
+        met = {slip.name: meets(chapter, slip, right) for slip in SLIPS}
+        MUTATIONS.begin(chapter, codes[chapter], right.asserts, met)
     tasks = [
         (name, slip)
         for name in chapters
@@ -102,7 +107,9 @@ def mutate(chapters: list[str], jobs: int, *, again: bool) -> None:
 
 def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
     """Record which asserts fail under other states, and how printed numbers vary."""
-    todo = [name for name in chapters if again or not _is_recorded(STATES.read(), name)]
+    if again:
+        STATES.forget(chapters)
+    todo = [name for name in chapters if not _is_recorded(name, states)]
     outcomes: dict[str, dict[int, Outcome]] = {name: {} for name in todo}
     tasks = [(name, state) for name in todo for state in range(states + 1)]
     for (chapter, state), outcome in in_processes(jobs, run_in_state, tasks):
@@ -113,8 +120,10 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
             STATES.put(chapter, summary_of_states(code, outcomes[chapter]))
 
 
-def _is_recorded(record: dict[str, Any], chapter: str) -> bool:
-    return chapter in record and record[chapter]["code"] == fingerprint(code_cells(chapter))
+def _is_recorded(chapter: str, states: int) -> bool:
+    entry = STATES.read().get(chapter, {"code": "", "states": 0})
+    is_current: bool = entry["code"] == fingerprint(code_cells(chapter))
+    return is_current and entry["states"] >= states
 
 
 def main() -> None:

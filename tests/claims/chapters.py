@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import hashlib
 import json
 import os
@@ -73,13 +72,15 @@ def execute(cells: list[str], *, watch: Path | None = None) -> Outcome:
     warnings.simplefilter("ignore")
     shell = InteractiveShell.instance()
     shell.showtraceback = lambda *_, **__: None  # type: ignore[method-assign]
-    outcome, watcher = Outcome(), _Watcher()
+    outcome = Outcome()
+    watcher = _Watcher(outcome)
     shell.ast_transformers.append(watcher)
+    shell.push({"__note__": watcher.note}, interactive=False)
     called: set[tuple[str, int]] = set()
     if watch is not None:
         sys.setprofile(_recorder(str(watch), called))
     for number, source in enumerate(cells):
-        watcher.begin(number, outcome)
+        watcher.begin(number)
         with capture_output() as captured:
             result = shell.run_cell(source)
         shown = [output.data for output in captured.outputs]
@@ -112,11 +113,13 @@ def with_slip(cells: list[str], slip: Slip) -> list[str]:
 class _Watcher(ast.NodeTransformer):
     """Turns each assert, and each ``assert_close``, into a note of whether it holds."""
 
-    def begin(self, number: int, outcome: Outcome) -> None:
-        self.cell, self.count, self.outcome = number, 0, outcome
-        builtins.__dict__["__note__"] = self._note
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome, self.cell, self.count = outcome, 0, 0
 
-    def _note(self, place: str, holds: Any) -> None:
+    def begin(self, number: int) -> None:
+        self.cell, self.count = number, 0
+
+    def note(self, place: str, holds: Any) -> None:
         if not holds:
             self.outcome.failed.append(place)
 

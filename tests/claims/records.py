@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -35,7 +36,14 @@ class Record:
 
     def put(self, chapter: str, entry: dict[str, Any]) -> None:
         """Write one chapter's entry."""
-        record = self.read() | {chapter: entry}
+        self._write(self.read() | {chapter: entry})
+
+    def forget(self, chapters: Collection[str]) -> None:
+        """Remove the entries of chapters."""
+        kept = {name: entry for name, entry in self.read().items() if name not in chapters}
+        self._write(kept)
+
+    def _write(self, record: dict[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False)
         self.path.write_text(text + "\n", encoding="utf-8")
@@ -44,10 +52,34 @@ class Record:
 class Mutations(Record):
     """Which asserts have noticed which slips."""
 
-    def begin(self, chapter: str, code: str, asserts: dict[str, str], met: list[str]) -> None:
-        """Note a chapter's asserts, and the slips that it meets and that are still to be tried."""
-        entry = {"code": code, "asserts": asserts, "missing": met, "slips": {}}
+    def begin(self, chapter: str, code: str, asserts: dict[str, str], met: dict[str, bool]) -> None:
+        """Note a chapter's asserts, and which slips are still to be tried.
+
+        What was tried on the same code stays, so that one more slip costs one more run.
+
+        Args:
+            chapter: Name of the chapter.
+            code: Fingerprint of its code.
+            asserts: Text of each assert, by its place.
+            met: Whether the chapter runs the line of each slip there is.
+        """
+        before = self.read().get(chapter, {})
+        tried = before["slips"] if before.get("code") == code else {}
+        entry = {
+            "code": code,
+            "asserts": asserts,
+            "unmet": [name for name, is_met in met.items() if not is_met],
+            "missing": [name for name, is_met in met.items() if is_met and name not in tried],
+            "slips": {name: seen for name, seen in tried.items() if met.get(name)},
+        }
         self.put(chapter, entry)
+
+    def knows(self, chapter: str, code: str, slips: Collection[str]) -> bool:
+        """Return whether each slip was looked at on a chapter's present code."""
+        entry = self.read().get(chapter)
+        if entry is None or entry["code"] != code:
+            return False
+        return set(slips) == {*entry["unmet"], *entry["missing"], *entry["slips"]}
 
     def add(self, chapter: str, slip: str, failed: list[str], errors: list[str]) -> None:
         """Note which asserts a slip has failed, and which cells it has ended by an error."""

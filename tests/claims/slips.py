@@ -78,7 +78,7 @@ class Slip:
         return str(self.path), first
 
 
-def commit(slip: Slip) -> None:
+def install(slip: Slip) -> None:
     """Let every later import in this process find the slip.
 
     Raises:
