@@ -128,6 +128,15 @@ def test_numbers_that_vary_are_found_with_their_spread():
     assert is_far(number)
 
 
+def test_a_large_number_is_not_far_by_rounding():
+    outcomes = {
+        state: Outcome(printed={"0": f"log p {value:.2f}"})
+        for state, value in enumerate([-3728.73, -3728.72, -3728.74, -3728.73])
+    }
+    (number,) = summary_of_states("code", outcomes)["numbers"]
+    assert not is_far(number)
+
+
 def test_one_more_slip_is_one_more_run(tmp_path):
     record = Mutations(tmp_path / "mutations.json")
     record.begin("01_a", "code", {"0.0": "x"}, {"old": True, "unmet": False})

@@ -36,30 +36,26 @@ def slips_part(record: dict[str, Any]) -> str:
     chapters = [name for name in record if not record[name]["missing"]]
     if not chapters:
         return "Nothing is recorded yet."
+    tried = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
+    met = {name: seen for name, seen in tried.items() if any(seen)}
     head = " | ".join(name[:2] for name in chapters)
     rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
-    for slip in SLIPS:
-        cells = [_cell(record[name]["slips"].get(slip.name)) for name in chapters]
-        rows.append(f"| {slip.name} | {' | '.join(cells)} |")
-    met = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
-    silent = [name for name, seen in met.items() if any(seen) and not any(map(_is_noticed, seen))]
-    never = [name for name, seen in met.items() if not any(seen)]
+    rows += [f"| {name} | {' | '.join(map(_cell, seen))} |" for name, seen in met.items()]
     idle = {name: idle_asserts(record[name]) for name in chapters}
     total = sum(len(record[name]["asserts"]) for name in chapters)
     count = sum(map(len, idle.values()))
-    notes = [
-        f"**{total - count} of {total}** asserts notice at least one of the {len(SLIPS)} slips.",
-        f"Slips that a chapter runs and none notices: {_listed(silent)}.",
-    ]
-    if never:
-        notes.append(f"Slips that no recorded chapter runs: {_listed(never)}.")
-    notes += _waiting(record)
-    folded = [
-        _folded(f"{name[:2]}: {len(texts)} asserts that notice none", texts)
-        for name, texts in idle.items()
-        if texts
-    ]
-    return "\n".join([*rows, "", " ".join(notes), "", *folded])
+    silent = [name for name, seen in met.items() if not any(map(_is_noticed, seen))]
+    folds = {
+        f"{len(silent)} slips that these chapters run and do not notice": silent,
+        f"{len(tried) - len(met)} slips that these chapters do not run": [
+            name for name in tried if name not in met
+        ],
+        f"{count} of {total} asserts that notice no slip": [
+            f"{name[:2]}: `{text}`" for name, texts in idle.items() for text in texts
+        ],
+    }
+    parts = [_waiting(record), "\n".join(rows), *_folded(folds)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def idle_asserts(entry: dict[str, Any]) -> list[str]:
@@ -95,9 +91,8 @@ def states_part(record: dict[str, Any]) -> str:
             f"| {name[:2]} | {entry['states']} | {len(entry['asserts'])} | {len(failed)} "
             f"| {len(numbers)} | {len(outside)} |"
         )
-    parts = ["\n".join(rows), " ".join(_waiting(record))]
-    parts += [_folded("Asserts that failed in some state", failures)] if failures else []
-    parts += [_folded("Printed numbers far from the rest", far)] if far else []
+    folds = {"Asserts that failed in some state": failures, "Numbers far from the rest": far}
+    parts = [_waiting(record), "\n".join(rows), *_folded(folds)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -118,25 +113,26 @@ def _is_noticed(seen: dict[str, Any] | None) -> bool:
     return seen is not None and bool(seen["failed"] or seen["errors"])
 
 
-def _waiting(record: dict[str, Any]) -> list[str]:
-    waiting = [
+def _waiting(record: dict[str, Any]) -> str:
+    names = chapter_names()
+    current = [
         name[:2]
-        for name in chapter_names()
-        if name not in record
-        or record[name].get("missing")
-        or record[name]["code"] != fingerprint(code_cells(name))
+        for name in names
+        if name in record
+        and not record[name].get("missing")
+        and record[name]["code"] == fingerprint(code_cells(name))
     ]
-    return [f"Not recorded yet, or changed since: {', '.join(waiting)}."] if waiting else []
+    if len(current) == len(names):
+        return ""
+    return (
+        f"**Recorded for {len(current)} of {len(names)} chapters** ({', '.join(current)}); the "
+        "others are not recorded yet, or have changed since."
+    )
 
 
-def _listed(names: list[str]) -> str:
-    return "; ".join(names) or "none"
-
-
-def _folded(title: str, lines: list[str]) -> str:
-    items = "\n".join(f"* {_shown(line)}" for line in lines)
-    return f"````{{dropdown}} {title}\n{items}\n````\n"
-
-
-def _shown(line: str) -> str:
-    return line if "`" in line else f"`{line}`"
+def _folded(folds: dict[str, list[str]]) -> list[str]:
+    return [
+        f"````{{dropdown}} {title}\n" + "\n".join(f"* {line}" for line in lines) + "\n````"
+        for title, lines in folds.items()
+        if lines
+    ]

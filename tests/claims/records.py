@@ -139,7 +139,7 @@ def varying_numbers(cell: str, texts: list[str], reader: Outcome) -> list[dict[s
                         "line": line.strip()[:160],
                         "place": place,
                         "printed": _value(here),
-                        "mean": float(f"{mean(column):.4g}"),
+                        "mean": float(f"{mean(column):.9g}"),
                         "spread": float(f"{stdev(column):.3g}"),
                     }
                 )
