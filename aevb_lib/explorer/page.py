@@ -111,6 +111,7 @@ def page(*names: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'  # or a server would be asked for one
         f"<title>{html.escape(_known(chosen[0]).title)}</title>\n<style>\n{_read('explorer.css')}"
         f"</style>\n</head>\n<body>\n<main>\n{places}\n</main>\n"
         f"<script>\n{script()}</script>\n{data}</body>\n</html>\n"

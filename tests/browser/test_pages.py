@@ -173,6 +173,15 @@ def test_every_built_page_is_visited(book: Path) -> None:
     assert set(built_pages(book)) == known
 
 
+def test_every_page_brings_an_icon(book: Path) -> None:
+    """Without one a browser asks the root of the server, where nothing of ours is."""
+    for name, soup in built_pages(book).items():
+        icons = soup.select('head link[rel~="icon"]')
+        assert icons, name
+        for icon in icons:
+            assert (book / name).parent.joinpath(icon["href"]).resolve().is_file(), name
+
+
 def test_links_lead_somewhere(book: Path) -> None:
     """Local links and fragments resolve; only words link outside, by https; nothing is loaded."""
     pages = built_pages(book)
