@@ -18,7 +18,7 @@ test: $(INSTALLED)  ## run library tests, doctests and every notebook
 	$(BIN)/pytest --nbval
 
 notebooks: $(INSTALLED)  ## execute chapters whose source changed (ARGS=--all or ARGS=02_elbo)
-	$(BIN)/python tools/notebooks.py $(ARGS)
+	$(BIN)/python -m tools.notebooks $(ARGS)
 
 tables: $(INSTALLED)  ## write the tables of README.md and book/index.md from the recorded studies
 	$(BIN)/python tools/tables.py

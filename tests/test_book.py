@@ -16,7 +16,14 @@ import nbformat
 import pytest
 import yaml
 
-from tools.notebooks import METADATA, code_cells, keep_outputs, read_source
+from tools.notebooks import (
+    METADATA,
+    code_cells,
+    keep_outputs,
+    read_for_the_book,
+    read_source,
+)
+from tools.plain import source_cells
 from tools.repository import address
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +73,7 @@ def texts(output: Any) -> Iterator[str]:
 
 
 def prose(source: Path) -> str:
-    return "\n\n".join(c.source for c in read_source(source).cells if c.cell_type == "markdown")
+    return "\n\n".join(c.source for c in source_cells(source) if c.cell_type == "markdown")
 
 
 def test_there_are_chapters() -> None:
@@ -80,7 +87,7 @@ def test_each_notebook_has_a_source() -> None:
 @each_chapter
 def test_notebook_agrees_with_its_source(source: Path) -> None:
     expected, stored = read_source(source), notebook_of(source)
-    fix = f"run: python tools/notebooks.py {source.stem}"
+    fix = f"run: python -m tools.notebooks {source.stem}"
     assert stored.metadata == METADATA, fix
     assert [dict(cell, outputs=[], execution_count=None) for cell in stored.cells] == [
         dict(cell, outputs=[], execution_count=None) for cell in expected.cells
@@ -130,7 +137,7 @@ def test_notebook_is_light(source: Path) -> None:
 
 @each_chapter
 def test_every_picture_is_described(source: Path) -> None:
-    for cell in code_cells(notebook_of(source)):
+    for cell in code_cells(read_for_the_book(source)):
         mimes = {mime for output in cell.outputs for mime in output.get("data", {})}
         if any(mime.startswith("image/") for mime in mimes):
             mystnb = cell.metadata.get("mystnb", {})

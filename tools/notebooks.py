@@ -1,8 +1,8 @@
-"""Write book/NN_name.ipynb, executed, from book/sources/NN_name.md.
+"""Write book/NN_name.ipynb, executed and in plain Markdown, from book/sources/NN_name.md.
 
-    python tools/notebooks.py                chapters whose source changed
-    python tools/notebooks.py 02_elbo        the same, for the named chapters only
-    python tools/notebooks.py --all          execute every chapter again
+    python -m tools.notebooks                chapters whose source changed
+    python -m tools.notebooks 02_elbo        the same, for the named chapters only
+    python -m tools.notebooks --all          execute every chapter again
 
 Change is decided by comparing cells, never file times, which a fresh clone scrambles. If only
 prose, tags or captions changed, the stored outputs stay and nothing is executed. A rebuild without
@@ -14,13 +14,11 @@ import os
 import sys
 from pathlib import Path
 
-import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
-SOURCES = BOOK / "sources"
+from tools.plain import BOOK, SOURCES, Converter, source_cells
 
 # As in conftest.py: what would make the stored outputs differ from those of the tests.
 ENVIRONMENT = {
@@ -38,12 +36,30 @@ METADATA = {
 }
 
 
+def assemble(cells):
+    """A notebook without outputs, with cell ids that only depend on position."""
+    notebook = nbformat.v4.new_notebook(metadata=METADATA, nbformat_minor=5)
+    make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+    for position, cell in enumerate(cells):
+        notebook.cells.append(
+            make[cell["cell_type"]](
+                cell["source"], metadata=cell["metadata"], id=f"cell-{position:02d}"
+            )
+        )
+    return notebook
+
+
 def read_source(path):
-    """The source as a notebook without outputs, with cell ids that only depend on position."""
-    source = jupytext.read(path, fmt={"extension": ".md", "format_name": "myst"})
-    notebook = nbformat.v4.new_notebook(cells=source.cells, metadata=METADATA, nbformat_minor=5)
-    for position, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{position:02d}"
+    """The chapter as people run it: in plain Markdown."""
+    return assemble(Converter(f"{path.stem}.ipynb").convert(source_cells(path)))
+
+
+def read_for_the_book(path):
+    """The chapter as the book reads it: as it is written, with the outputs of its notebook."""
+    notebook = assemble(source_cells(path))
+    target = BOOK / f"{path.stem}.ipynb"
+    if not keep_outputs(notebook, nbformat.read(target, as_version=4)):
+        raise ValueError(f"{target.name} has other code than its source: run make notebooks")
     return notebook
 
 

@@ -51,6 +51,7 @@ class NumberedLinks(SphinxPostTransform):
             self.append_label(link, link, self.env.docname, link.get("refid"))
         for link in list(self.document.findall(addnodes.pending_xref)):
             if link["reftype"] == "myst" and link.get("refexplicit"):
+                self.forget_the_file(link)
                 if replacement := self.equation(link) or self.citation(link):
                     link.replace_self(replacement)
                 else:
@@ -58,9 +59,19 @@ class NumberedLinks(SphinxPostTransform):
                     target = labels.get(link["reftarget"].lower(), ("", ""))
                     self.append_label(link, link[0], *target)
 
+    def forget_the_file(self, link):
+        """In what a cell prints a link names the file too, for whoever runs the notebook."""
+        label = link.get("reftargetid")
+        if label in self.env.get_domain("std").anonlabels or label in self.equations():
+            link.attributes |= {"refdomain": None, "reftarget": label}
+            del link["reftargetid"]
+
+    def equations(self):
+        return self.env.get_domain("math").equations
+
     def equation(self, link):
         domain, target = self.env.get_domain("math"), link["reftarget"]
-        if target not in domain.equations:
+        if target not in self.equations():
             return None
         place = (self.env, self.env.docname, self.app.builder)
         reference = domain.resolve_xref(*place, "eq", target, link, nodes.inline())

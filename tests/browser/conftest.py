@@ -74,9 +74,7 @@ def is_current() -> bool:
     sources += [*ROOT.glob("aevb_lib/explorer/**/*.js"), *ROOT.glob("aevb_lib/explorer/*.css")]
     for file in (ROOT / "book").rglob("*"):
         relative = file.relative_to(ROOT / "book")
-        if relative.parts[0] != "sources" and not {"__pycache__", ".ipynb_checkpoints"} & set(
-            relative.parts
-        ):
+        if not {"__pycache__", ".ipynb_checkpoints"} & set(relative.parts):
             sources.append(file)
     return newest(iter(sources)) <= newest(BUILT.rglob("*"))
 

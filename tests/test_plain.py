@@ -1,0 +1,177 @@
+"""Notebooks in plain Markdown: no MyST is left, links lead somewhere, no word is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tools.plain import BOOK, SOURCES, Converter, places, source_cells
+
+NOTEBOOKS = sorted(SOURCES.glob("*.md"))
+RAW = re.compile(r"^:{3,}|^\([\w-]+\)=|\$\$ *\(|\{[a-z:]+\}`|^%|^\+\+\+", re.MULTILINE)
+ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+each_notebook = pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def notebook_of(source: Path) -> Any:
+    return nbformat.read(BOOK / f"{source.stem}.ipynb", as_version=4)
+
+
+def texts(notebook: Any) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def printed(notebook: Any) -> Iterator[str]:
+    """Markdown and HTML that cells display."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for mime in ("text/markdown", "text/html"):
+                yield output.get("data", {}).get(mime, "")
+
+
+def anchors(name: str) -> set[str]:
+    return {
+        anchor
+        for text in texts(nbformat.read(BOOK / name, as_version=4))
+        for anchor in ANCHOR.findall(text)
+    }
+
+
+def convert(*sources: str) -> list[Any]:
+    make = {True: nbformat.v4.new_markdown_cell, False: nbformat.v4.new_code_cell}
+    cells = [make[not source.startswith("code")](source) for source in sources]
+    return Converter("02_elbo.ipynb").convert(cells)
+
+
+@each_notebook
+def test_nothing_of_the_book_s_markup_is_left(source: Path) -> None:
+    for text in (*texts(notebook_of(source)), *printed(notebook_of(source))):
+        found = RAW.search(text)
+        assert found is None, text[max(0, found.start() - 100) : found.end() + 100]
+
+
+@each_notebook
+def test_links_lead_somewhere(source: Path) -> None:
+    notebook, own = notebook_of(source), f"{source.stem}.ipynb"
+    for text in (*texts(notebook), *printed(notebook)):
+        for link in LINK.findall(text):
+            if link.startswith(("data:image/", "https://")):
+                continue
+            file, _, anchor = link.partition("#")
+            assert (BOOK / (file or own)).is_file(), link
+            if anchor:
+                assert anchor in anchors(file or own), link
+
+
+@each_notebook
+def test_no_anchor_stands_twice(source: Path) -> None:
+    found = [anchor for text in texts(notebook_of(source)) for anchor in ANCHOR.findall(text)]
+    assert sorted(found) == sorted(set(found))
+    assert set(found) == {
+        label for label, place in places().items() if place.page == f"{source.stem}.ipynb"
+    }
+
+
+WORD = re.compile(r"[^\W_]+")
+
+
+def words(text: str) -> list[str]:
+    """Words of a text that readers see: without directives, labels, and where links lead."""
+    text = re.sub(r"^:{3,}.*$|^:[\w-]+:.*$|^\([\w-]+\)=$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^\$\$ \([\w-]+\)$", "$$", text, flags=re.MULTILINE)
+    text = re.sub(r"\]\(\S+?\)|</?\w+[^>]*>", " ", text)
+    return WORD.findall(text)
+
+
+@each_notebook
+def test_no_word_is_lost_and_no_cell_of_code(source: Path) -> None:
+    """The book's words, in their order, are among those of the notebook."""
+    cells = source_cells(source)
+    written = [
+        word for cell in cells if cell.cell_type == "markdown" for word in words(cell.source)
+    ]
+    shown = iter([word for text in texts(notebook_of(source)) for word in words(text)])
+    missing = next((word for word in written if word not in shown), None)
+    assert missing is None, missing
+    code = [cell.source for cell in notebook_of(source).cells if cell.cell_type == "code"]
+    assert code == [cell.source for cell in cells if cell.cell_type == "code"]
+
+
+@each_notebook
+def test_captions_stand_behind_their_figures(source: Path) -> None:
+    cells = notebook_of(source).cells
+    text = "\n".join(texts(notebook_of(source)))
+    for cell in source_cells(source):
+        if cell.cell_type == "code" and (figure := cell.metadata.get("mystnb", {}).get("figure")):
+            (place,) = [i for i, one in enumerate(cells) if one.source == cell.source]
+            assert cells[place + 1].source.startswith(f'<a id="{figure["name"]}"></a>')
+            alt = cell.metadata["mystnb"]["image"]["alt"]
+            assert alt in text
+
+
+@each_notebook
+def test_solutions_and_what_the_book_hides_are_folded(source: Path) -> None:
+    hidden = {"remove-cell", "remove-input", "hide-input"}
+    for cell in notebook_of(source).cells:
+        if cell.cell_type == "code" and hidden & set(cell.metadata.get("tags", [])):
+            assert cell.metadata["jupyter"]["source_hidden"]
+            assert cell.metadata["cellView"] == "form"
+
+
+def test_an_equation_gets_its_number_and_an_anchor() -> None:
+    (cell,) = convert("Thus,\n\n$$\na = b.\n$$ (eq-elbo)\n\nas in [this](#eq-elbo).")
+    assert cell["source"] == (
+        'Thus,\n\n<a id="eq-elbo"></a>\n\n$$\na = b.\n\\tag{2.3}\n$$\n\n'
+        "as in [this (2.3)](#eq-elbo)."
+    )
+
+
+def test_links_gain_numbers_years_and_files() -> None:
+    (cell,) = convert(
+        "See [this](#fig-noise-own), ([that](#fig-noise-own)), [the paper](#kingma2014aevb), "
+        "[Kingma, 2014](#kingma2014aevb), [a part](#sec-pruning), [`fit`](#what-number), "
+        "`[no](#fig-noise-own)`."
+    )
+    assert cell["source"] == (
+        "See [this (Figure 10.3)](10_noise.ipynb#fig-noise-own), "
+        "([that, Figure 10.3](10_noise.ipynb#fig-noise-own)), "
+        "[the paper (2014)](https://arxiv.org/abs/1312.6114), "
+        "[Kingma, 2014](https://arxiv.org/abs/1312.6114), "
+        "[a part](07_latent_dimension.ipynb#sec-pruning), [`fit`](index.md), "
+        "`[no](#fig-noise-own)`."
+    )
+
+
+def test_solutions_fold_with_their_code() -> None:
+    cells = convert(
+        ":::{exercise} Why?\n:label: ex-support\n\nSay why.\n:::\n\n"
+        ":::{solution-start} ex-support\n:class: dropdown\n:::\n\nFirst.",
+        "code = 1",
+        "Then.\n\n:::{solution-end}\n:::\n\nAfter.",
+        "code = 2",
+    )
+    assert [cell["cell_type"] for cell in cells] == ["markdown", "code", "markdown", "code"]
+    assert "### Exercise 2.1: Why?" in cells[0]["source"]
+    assert "<summary>Solution of Exercise 2.1</summary>\n\nFirst." in cells[0]["source"]
+    assert cells[1]["metadata"]["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+    assert cells[2]["source"].endswith("Then.\n\n</details>\n\nAfter.")
+    assert "jupyter" not in cells[3]["metadata"]
+
+
+def test_notes_are_quotations_without_broken_formulas() -> None:
+    (cell,) = convert(":::{note}\nFor $a\n= b$ and\n\n$$\nc\n$$\n:::")
+    assert cell["source"] == "> **Note**\n>\n> For $a = b$ and\n>\n> $$ c $$"
+
+
+def test_what_has_no_form_is_refused() -> None:
+    with pytest.raises(ValueError, match="no form for the directive tabs"):
+        convert(":::{tabs} a\nwords\n:::")
+    with pytest.raises(KeyError, match="eq-nowhere"):
+        convert("[this](#eq-nowhere)")

@@ -1,0 +1,259 @@
+"""The chapters in Markdown that every notebook program can show.
+
+The book reads MyST: numbered equations, exercises, figures with captions, links to labels. Of that
+JupyterLab, Colab, VS Code and GitHub would show the markup, so `tools/notebooks.py` writes the
+notebooks in plain Markdown and LaTeX with the numbers of the book, and `book/_ext/book_sources.py`
+gives the book the MyST back. What is converted here is what the chapters use, and nothing else: a
+directive that is not known is an error.
+"""
+
+import base64
+import functools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jupytext
+from pybtex.database import parse_file
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+SOURCES = BOOK / "sources"
+
+LABEL = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
+EQUATION = re.compile(r"^\$\$\n(.*?)\n\$\$ \(([\w-]+)\)$", re.MULTILINE | re.DOTALL)
+EXERCISE = re.compile(r"^:{3,}\{exercise(?:-start)?\}.*\n:label: (\S+)$", re.MULTILINE)
+FIGURE = re.compile(r"^:{3,}\{figure-md\} (\S+)$", re.MULTILINE)
+IMAGE = re.compile(r"!\[(.*?)\]\((\S+?)\)", re.DOTALL)
+LINK = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])+)\]\(#([\w-]+)\)")
+OPENING = re.compile(r"^(:{3,})\{([\w-]+)\} *(.*)$")
+OPTION = re.compile(r"^:([\w-]+): *(.*)$")
+MATH = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
+CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+NUMBERED = {"equation": "({})", "figure": "Figure {}", "exercise": "Exercise {}"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a label stands for: on which page, and under which number."""
+
+    page: str
+    kind: str = "section"
+    number: str = ""
+
+
+def source_cells(path):
+    """Cells of a chapter as they are written."""
+    return jupytext.read(path, fmt={"extension": ".md", "format_name": "myst"}).cells
+
+
+def _labels(cell):
+    """Labels in a cell and their kinds, in the order of the book's own counting."""
+    if cell.cell_type == "code":
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        return [("figure", name)] if name else []
+    patterns = {"section": LABEL, "figure": FIGURE, "exercise": EXERCISE}
+    found = [(kind, label) for kind, p in patterns.items() for label in p.findall(cell.source)]
+    return found + [("equation", label) for _, label in EQUATION.findall(cell.source)]
+
+
+@functools.cache
+def places():
+    """Every label of the book."""
+    known = {}
+    for path in sorted(BOOK.glob("*.md")):
+        known |= {label: Place(path.name) for label in LABEL.findall(path.read_text("utf8"))}
+    for path in sorted(SOURCES.glob("*.md")):
+        chapter = re.match(r"\d*", path.stem)[0].lstrip("0")
+        counts = dict.fromkeys(NUMBERED, 0)
+        for kind, label in (found for cell in source_cells(path) for found in _labels(cell)):
+            if kind in counts:
+                counts[kind] += 1
+                number = f"{chapter}.{counts[kind]}" if chapter else str(counts[kind])
+                known[label] = Place(f"{path.stem}.ipynb", kind, number)
+            else:
+                known[label] = Place(f"{path.stem}.ipynb")
+    return known
+
+
+@functools.cache
+def citations():
+    """Address and year of everything that can be cited."""
+    entries = parse_file(BOOK / "references.bib").entries
+    return {
+        key: (entry.fields.get("url") or _of_doi(entry.fields.get("doi")), entry.fields["year"])
+        for key, entry in entries.items()
+    }
+
+
+def _of_doi(doi):
+    return f"https://doi.org/{doi}" if doi else "bibliography.md"
+
+
+@dataclass
+class Converter:
+    """Converts the cells of one chapter, from its first to its last.
+
+    Attributes:
+        page: Name of the notebook.
+        solution: Label of the exercise whose solution is open at this point.
+        is_begun: Whether something of that solution has been written.
+    """
+
+    page: str
+    solution: str | None = None
+    is_begun: bool = False
+    cells: list[Any] = field(default_factory=list)
+
+    def convert(self, cells):
+        """The cells in plain Markdown: a figure's caption gets one of its own, behind its code."""
+        for cell in cells:
+            if cell.cell_type == "markdown":
+                self.add_text(self.markdown(cell.source))
+            else:
+                self.add_code(cell)
+        return self.cells
+
+    def add_text(self, text):
+        if text:
+            self.cells.append({"cell_type": "markdown", "metadata": {}, "source": text})
+
+    def add_code(self, cell):
+        metadata = {key: value for key, value in cell.metadata.items() if key != "mystnb"}
+        tags = set(metadata.get("tags", ()))
+        folded = {}
+        if self.solution or tags & {"remove-cell", "remove-input", "hide-input"}:
+            folded["source_hidden"] = True  # JupyterLab and VS Code
+            metadata["cellView"] = "form"  # Colab
+        if self.solution or tags & {"remove-cell", "remove-output", "hide-output"}:
+            folded["outputs_hidden"] = True
+        if folded:
+            metadata["jupyter"] = folded
+        self.cells.append({"cell_type": "code", "metadata": metadata, "source": cell.source})
+        shown = cell.metadata.get("mystnb", {})
+        if figure := shown.get("figure"):
+            caption = self.caption(figure["name"], figure["caption"])
+            self.add_text(f"{caption}\n\n{_folded('The figure in words', shown['image']['alt'])}")
+
+    def caption(self, name, text):
+        return f"{_anchor(name)}**{_name(places()[name])}.** {self.inline(text).strip()}"
+
+    def markdown(self, source):
+        """One cell of text; directives do not nest, except that solutions hold others."""
+        lines, parts, text = source.split("\n"), [], []
+        while lines:
+            line = lines.pop(0)
+            opening = OPENING.match(line)
+            if opening is None:
+                text.append(line)
+                continue
+            self.flush(parts, text)
+            colons, name, title = opening.groups()
+            end = lines.index(colons)
+            block, lines = lines[:end], lines[end + 1 :]
+            options = {}
+            while block and (option := OPTION.match(block[0])):
+                options[option[1]] = option[2]
+                block.pop(0)
+            self.directive(parts, name, title, options, "\n".join(block).strip())
+        self.flush(parts, text)
+        return "\n\n".join(parts)
+
+    def flush(self, parts, text):
+        """Write what has been read up to here, folded if it belongs to a solution."""
+        words = self.inline("\n".join(text)).strip()
+        text.clear()
+        if words and self.solution:
+            words = _folded(self.solution_title(), words)
+        if words:
+            parts.append(words)
+
+    def solution_title(self):
+        title = f"Solution of {_name(places()[self.solution])}"
+        title, self.is_begun = (f"{title}, continued" if self.is_begun else title), True
+        return title
+
+    def directive(self, parts, name, title, options, body):
+        if name in ("exercise", "exercise-start"):
+            label = options["label"]
+            heading = f"{_anchor(label)}### {_name(places()[label])}: {self.inline(title)}"
+            parts.append(f"{heading}\n\n{self.inline(body)}".strip())
+        elif name == "solution":
+            parts.append(_folded(f"Solution of {_name(places()[title])}", self.markdown(body)))
+        elif name == "solution-start":
+            self.solution, self.is_begun = title, False
+            parts.append(f"*Solution of {_name(places()[title])}: folded, here and below.*")
+        elif name in ("solution-end", "exercise-end"):
+            self.solution = None
+        elif name == "figure-md":
+            image, caption = body.split("\n\n", 1)
+            parts.append(f"{_embedded(image)}\n\n{self.caption(title, caption)}")
+        elif name in ("note", "warning", "admonition"):
+            heading = self.inline(title) or name.capitalize()
+            parts.append(_quoted(f"**{heading}**\n\n{self.inline(body)}"))
+        else:
+            raise ValueError(f"{self.page}: notebooks have no form for the directive {name}")
+
+    def inline(self, text):
+        """Labels, numbered equations and links; what is code stays as it is."""
+        text = LABEL.sub(lambda match: _anchor(match[1]).strip() + "\n", text)
+        text = EQUATION.sub(_numbered_equation, text)
+        code = [span.span() for span in CODE.finditer(text)]
+
+        def link(match):
+            if any(start < match.start() < end for start, end in code):
+                return match[0]
+            words, label = match.groups()
+            paragraph = text[: match.start()].rsplit("\n\n", 1)[-1]
+            address, number = self.target(label)
+            if not number or number in words:
+                return f"[{words}]({address})"
+            if not number.startswith("("):
+                is_inside = paragraph.count("(") > paragraph.count(")")
+                number = f", {number}" if is_inside else f" ({number})"
+            else:
+                number = f" {number}"
+            return f"[{words}{number}]({address})"
+
+        return LINK.sub(link, text)
+
+    def target(self, label):
+        """Address and number of what a link points to; of a citation, the year."""
+        place = places().get(label)
+        if place is None:
+            return citations()[label]
+        if place.page == self.page:
+            return f"#{label}", _name(place)
+        page = f"{place.page}#{label}" if place.page.endswith(".ipynb") else place.page
+        return page, _name(place)
+
+
+def _name(place):
+    """(7.1), Figure 7.2, Exercise 7.3; nothing for a section."""
+    return NUMBERED.get(place.kind, "").format(place.number)
+
+
+def _anchor(label):
+    return f'<a id="{label}"></a>\n\n'
+
+
+def _numbered_equation(match):
+    body, label = match.groups()
+    return f"{_anchor(label)}$$\n{body}\n\\tag{{{places()[label].number}}}\n$$"
+
+
+def _folded(title, body):
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def _quoted(text):
+    # Programs take formulas out before they look for quotations: none may run over a line.
+    text = MATH.sub(lambda formula: formula[0].replace("\n", " "), text)
+    return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
+
+
+def _embedded(image):
+    """A drawing, carried along: Colab shows neither files beside a notebook nor attachments."""
+    words, path = IMAGE.fullmatch(image.strip()).groups()
+    data = base64.b64encode((BOOK / path).read_bytes()).decode()
+    return f"![{words}](data:image/svg+xml;base64,{data})"
