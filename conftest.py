@@ -31,6 +31,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 os.environ.update(
+    AEVB_BOOK="1",  # notebooks show explorers as they are stored
     TQDM_DISABLE="1",  # progress bars print times, which strict notebooks would compare
     OMP_NUM_THREADS="1",  # two pytest workers with a kernel each share two cores
     MKL_NUM_THREADS="1",

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from aevb_lib.checkpoints import Checkpoint
 from aevb_lib.history import History, Record

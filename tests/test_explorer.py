@@ -1,12 +1,15 @@
 """Explorers as text: places, pages, scripts and data. tests/browser/test_explorers.py runs them."""
 
 import base64
+import io
 import json
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from safetensors.torch import load
@@ -96,6 +99,27 @@ def test_inline_brings_the_page_along():
     markup = explorer.embed("bound", inline=True).markup
     assert markup.startswith("<iframe title=")
     assert "define(&quot;bound&quot;" in markup
+
+
+def test_a_running_notebook_gets_it_alive(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", sys)
+    assert not explorer.embed("bound").markup.startswith("<iframe"), "AEVB_BOOK is set in tests"
+    monkeypatch.delenv("AEVB_BOOK")
+    assert explorer.embed("bound").markup.startswith("<iframe")
+    assert not explorer.embed("bound", inline=False).markup.startswith("<iframe")
+    monkeypatch.delitem(sys.modules, "ipykernel.zmqshell")
+    assert not explorer.embed("bound").markup.startswith("<iframe")
+
+
+@names
+def test_a_picture_stands_for_it_where_nothing_runs(name):
+    (data,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', explorer.embed(name).markup)
+    raw = base64.b64decode(data)
+    assert len(raw) < 60_000
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(raw)).convert("L"))
+    assert pixels.shape[1] > 600
+    assert 0.02 < (pixels < 200).mean() < 0.6  # something is drawn
+    assert "data:image" not in explorer.page(name)
 
 
 def test_style_has_the_colors_of_the_figures():

@@ -117,12 +117,14 @@ def test_captions_stand_behind_their_figures(source: Path) -> None:
 
 
 @each_notebook
-def test_solutions_and_what_the_book_hides_are_folded(source: Path) -> None:
-    hidden = {"remove-cell", "remove-input", "hide-input"}
+def test_what_the_book_hides_is_folded_and_live_widgets_are_not(source: Path) -> None:
     for cell in notebook_of(source).cells:
-        if cell.cell_type == "code" and hidden & set(cell.metadata.get("tags", [])):
+        tags = set(cell.metadata.get("tags", []))
+        if tags & {"remove-input", "hide-input"} or tags == {"remove-cell"}:
             assert cell.metadata["jupyter"]["source_hidden"]
             assert cell.metadata["cellView"] == "form"
+        elif cell.cell_type == "code" and "widgets." in cell.source:
+            assert "jupyter" not in cell.metadata, cell.source
 
 
 def test_an_equation_gets_its_number_and_an_anchor() -> None:

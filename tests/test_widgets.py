@@ -1,5 +1,6 @@
 """Live widgets without a kernel: they show what the codec decodes, and leave no trace."""
 
+import base64
 import io
 import time
 
@@ -155,10 +156,10 @@ def test_a_path_has_its_ends_and_all_between():
     board = widgets.interpolation_explorer(codec, A, B)
     ends = codec.encode(torch.stack([A, B])).detach()
     for way in (0.0, 0.37, 1.0):
-        board.controls["way"].value = way
+        board.controls["share of the way"].value = way
         assert_shows(board.pictures["on the way"], codec.decode(torch.lerp(*ends, way)))
     tenths = torch.stack([torch.lerp(*ends, i / 10) for i in range(11)])
-    assert_shows(board.pictures["from 0 to 1 in tenths"], codec.decode(tenths))
+    assert_shows(board.pictures["the whole way"], codec.decode(tenths))
 
 
 def learner(codec):
@@ -361,6 +362,22 @@ def test_a_mistake_in_a_button_does_not_freeze_the_board():
     board.buttons["fail"].click()  # ipywidgets reports it in the notebook's log
     dial.value = 1
     assert seen(board.pictures["pixel"], side=1).item() == 1
+
+
+def test_without_a_kernel_the_pictures_stand_still():
+    """A stored output has no live view: its HTML is what JupyterLab shows before a cell is run."""
+    board = widgets.interpolation_explorer(model(), A, B)
+    bundle = board._repr_mimebundle_()
+    for caption, picture in board.pictures.items():
+        assert base64.b64encode(bytes(picture.value)).decode() in bundle["text/html"]
+        assert f"<figcaption>{caption}</figcaption>" in bundle["text/html"]
+    assert bundle["text/plain"] == repr(board)
+
+
+def test_sliders_are_wide_and_say_all_of_their_names():
+    for control in widgets.interpolation_explorer(model(), A, B).controls.values():
+        assert control.layout.width == "24em"
+        assert control.style.description_width == "initial"
 
 
 def test_dragging_is_fast():

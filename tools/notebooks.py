@@ -22,6 +22,7 @@ from tools.plain import BOOK, SOURCES, Converter, source_cells
 
 # As in conftest.py: what would make the stored outputs differ from those of the tests.
 ENVIRONMENT = {
+    "AEVB_BOOK": "1",  # explorers are stored as a picture
     "TQDM_DISABLE": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

@@ -121,11 +121,13 @@ class Converter:
     def add_code(self, cell):
         metadata = {key: value for key, value in cell.metadata.items() if key != "mystnb"}
         tags = set(metadata.get("tags", ()))
+        # What the book removes because it is alive with a kernel only is here for its reader.
+        is_removed = "remove-cell" in tags and "nbval-ignore-output" not in tags
         folded = {}
-        if self.solution or tags & {"remove-cell", "remove-input", "hide-input"}:
+        if self.solution or is_removed or tags & {"remove-input", "hide-input"}:
             folded["source_hidden"] = True  # JupyterLab and VS Code
             metadata["cellView"] = "form"  # Colab
-        if self.solution or tags & {"remove-cell", "remove-output", "hide-output"}:
+        if self.solution or is_removed:
             folded["outputs_hidden"] = True
         if folded:
             metadata["jupyter"] = folded

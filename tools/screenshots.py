@@ -6,18 +6,26 @@
 
 Pages are opened from disk (``file://``) without network, at 1400 and 390 pixels, light and dark, in
 full length. A tall page is cut into pieces of at most 2400 pixels: ``02_elbo-1400-dark-01.png``,
-``02_elbo-1400-dark-02.png`` and so on. ``--unfold`` opens solutions and hidden cells first. Needs
-``pip install playwright`` and a Chromium on the PATH (``apt-get install chromium``).
+``02_elbo-1400-dark-02.png`` and so on. ``--unfold`` opens solutions and hidden cells first.
+``--explorers`` takes the pictures that stand for explorers where no script runs, into
+aevb_lib/explorer/pictures. Needs ``pip install playwright`` and a Chromium on the PATH
+(``apt-get install chromium``).
 """
 
 import argparse
+import io
 import shutil
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from aevb_lib.explorer import EXPLORERS
+from aevb_lib.explorer import page as explorer_page
+
 ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "aevb_lib" / "explorer" / "pictures"
 PIECE = 2400
 FLAGS = [
     "--no-sandbox",
@@ -72,19 +80,41 @@ def wake_explorers(page) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
+def shoot_explorers(browser) -> None:
+    """Write the picture of each explorer that notebooks show until their cell is run."""
+    PICTURES.mkdir(exist_ok=True)
+    page = browser.new_page(viewport={"width": 760, "height": 900}, reduced_motion="reduce")
+    for name in EXPLORERS:
+        page.set_content(explorer_page(name))
+        wake_explorers(page)
+        page.wait_for_timeout(500)  # what moves comes to rest
+        shot = page.locator(".aevb-explorer").screenshot()
+        with Image.open(io.BytesIO(shot)) as picture:
+            picture.convert("RGB").save(PICTURES / f"{name}.webp", quality=75, method=6)
+
+
 def main() -> None:
     """Read the command line and photograph."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the pictures go")
     parser.add_argument("names", nargs="*", help="page names without .html; default: every page")
     parser.add_argument("--book", type=Path, default=ROOT / "_build" / "html")
     parser.add_argument("--widths", type=int, nargs="+", default=[1400, 390])
     parser.add_argument("--modes", nargs="+", default=["light", "dark"], choices=["light", "dark"])
     parser.add_argument("--unfold", action="store_true", help="open solutions and hidden cells")
+    parser.add_argument("--explorers", action="store_true", help="take the explorers' pictures")
     options = parser.parse_args()
 
+    if options.explorers:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+            shoot_explorers(browser)
+            browser.close()
+        return
+    if options.folder is None:
+        parser.error("name a folder for the pictures")
     book = options.book.resolve()
     pages = find_pages(book, options.names)
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+import os
+import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +18,14 @@ __all__ = ["EXPLORERS", "Embedded", "embed", "page", "write_site_files"]
 
 # What explorers share; each has a file of its own after them.
 SCRIPTS = ("numbers", "drawing", "controls", "loading")
+# In a notebook the page stands in a frame, which takes the height that the page has.
+FIT_FRAME = """
+if (window.frameElement) {
+  new ResizeObserver(([page]) => {
+    frameElement.style.height = `${Math.ceil(page.target.scrollHeight) + 24}px`;
+  }).observe(document.body);
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -55,13 +66,17 @@ class Embedded:
         return "an explorer, alive in a browser"
 
 
-def embed(name: str, *, inline: bool = False) -> Embedded:
-    """Return a place for an explorer: a few lines of HTML that the built book brings to life.
+def embed(name: str, *, inline: bool | None = None) -> Embedded:
+    """Return a place for an explorer, alive in a running notebook and in the built book.
+
+    In a notebook it brings along script, style and weights (some megabytes), in a frame of its own.
+    Elsewhere, and while the outputs of the book are made, which is what the environment variable
+    ``AEVB_BOOK`` says, it is a few lines of HTML with a picture, which the book's pages bring to
+    life.
 
     Args:
         name: A key of :data:`EXPLORERS`.
-        inline: Whether to bring along script, style and weights (some megabytes), so that it is
-            alive in a notebook too, in a frame of its own.
+        inline: Whether to bring everything along; by default in a running notebook only.
 
     Returns:
         What Jupyter shows if it is the last value of a cell.
@@ -73,21 +88,41 @@ def embed(name: str, *, inline: bool = False) -> Embedded:
         >>> embed("bound").markup.startswith('<div class="aevb-explorer" data-explorer="bound"')
         True
     """
-    explorer = _known(name)
-    if inline:
+    title = html.escape(_known(name).title, quote=True)
+    if _is_live() if inline is None else inline:
         source = html.escape(page(name), quote=True)
-        title = html.escape(explorer.title, quote=True)
         return Embedded(
             f'<iframe title="{title}" srcdoc="{source}" style="width: 100%; height: 720px; '
             'border: 0"></iframe>'
         )
     return Embedded(
-        f'<div class="aevb-explorer" data-explorer="{name}" data-needs="{" ".join(explorer.needs)}"'
-        f' role="group" aria-label="{html.escape(explorer.title, quote=True)}">\n'
-        f"<p><em>{html.escape(explorer.title)}</em> &ndash; an explorer that needs a browser with "
-        "scripts. It is alive in the built book, and in a running notebook as "
-        f"<code>embed(&quot;{name}&quot;, inline=True)</code>.</p>\n</div>"
+        _place(
+            name,
+            f'<img src="{_picture(name)}" alt="{title}, as it looks before it is touched"><br>'
+            f"<em>{title}</em>: an explorer, here as a picture. It is alive in the built book, and "
+            "in a notebook once this cell has run.",
+        )
     )
+
+
+def _place(name: str, words: str) -> str:
+    """Where the script puts the explorer; until then it says these words."""
+    explorer = _known(name)
+    return (
+        f'<div class="aevb-explorer" data-explorer="{name}" data-needs="{" ".join(explorer.needs)}"'
+        f' role="group" aria-label="{html.escape(explorer.title, quote=True)}">\n<p>{words}</p>\n'
+        "</div>"
+    )
+
+
+def _is_live() -> bool:
+    """Whether a person runs a notebook: what is stored for the book has no use for megabytes."""
+    return "ipykernel.zmqshell" in sys.modules and "AEVB_BOOK" not in os.environ
+
+
+def _picture(name: str) -> str:
+    data = (Path(str(files("aevb_lib"))) / "explorer" / "pictures" / f"{name}.webp").read_bytes()
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
 
 
 def page(*names: str) -> str:
@@ -106,7 +141,7 @@ def page(*names: str) -> str:
     chosen = names or tuple(EXPLORERS)
     known = [_known(name) for name in chosen]
     needs = dict.fromkeys(need for one in known for need in (*one.needs, *one.later))
-    places = "\n".join(embed(name).markup for name in chosen)
+    places = "\n".join(_place(name, "An explorer needs a browser with scripts.") for name in chosen)
     data = "".join(f"<script>{data_script(need)}</script>\n" for need in needs)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -114,7 +149,7 @@ def page(*names: str) -> str:
         '<link rel="icon" href="data:,">\n'  # or a server would be asked for one
         f"<title>{html.escape(_known(chosen[0]).title)}</title>\n<style>\n{_read('explorer.css')}"
         f"</style>\n</head>\n<body>\n<main>\n{places}\n</main>\n"
-        f"<script>\n{script()}</script>\n{data}</body>\n</html>\n"
+        f"<script>\n{script()}{FIT_FRAME}</script>\n{data}</body>\n</html>\n"
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from math import isqrt
+from typing import Any
 
 import PIL.Image
 import torch
@@ -14,6 +16,7 @@ from torch.nn.functional import pad
 
 __all__ = ["Board", "png"]
 
+SLIDER = "24em"  # wide enough for a hundred positions
 ALONE, IN_ROW = 210, 60  # pixels on the screen: side of a picture alone, and of one in a row
 
 
@@ -50,6 +53,7 @@ class Board(HBox):  # type: ignore[misc]  # ipywidgets publishes no types
         self.buttons: dict[str, Button] = {}
         self.pictures: dict[str, Image] = {}
         for control in controls:
+            control.layout.width, control.style.description_width = SLIDER, "initial"
             control.observe(self._moved, "value")
         for name, action in (actions or {}).items():
             self.buttons[name] = Button(description=name)
@@ -81,6 +85,20 @@ class Board(HBox):  # type: ignore[misc]  # ipywidgets publishes no types
         finally:
             self._acting = False
         self.redraw()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """What Jupyter shows: without a kernel, the pictures as they were."""
+        bundle = super()._repr_mimebundle_(**options)
+        return bundle and bundle | {"text/html": self._still()}
+
+    def _still(self) -> str:
+        frames = "".join(
+            f'<figure style="display: inline-block; margin: 0 1em 0 0"><img alt="{caption}" '
+            f'src="data:image/png;base64,{b64encode(bytes(picture.value)).decode()}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+            for caption, picture in self.pictures.items()
+        )
+        return f"<div>{frames}<p>A widget: it is alive once this cell has run.</p></div>"
 
     def __repr__(self) -> str:
         values = [f"{name}={control.value}" for name, control in self.controls.items()]

@@ -152,8 +152,8 @@ def interpolation_explorer(codec: Codec, a: Tensor, b: Tensor) -> Board:
         b: Flat image where it ends, shape ``[P]``.
 
     Returns:
-        The board, with the control ``"way"`` from 0 to 1, the decoded image there, and a strip of
-        the whole path in tenths.
+        The board, with the control ``"share of the way"`` from 0 to 1, the decoded image there, and
+        a strip of the whole path in tenths.
 
     Raises:
         TypeError: If the codec is none.
@@ -163,7 +163,7 @@ def interpolation_explorer(codec: Codec, a: Tensor, b: Tensor) -> Board:
         >>> import aevb_lib as aevb
         >>> model = aevb.Autoencoder(aevb.MLP(16, 2), aevb.BernoulliMLP(2, 16))
         >>> interpolation_explorer(model, torch.zeros(16), torch.ones(16))
-        Board(way=0.5, pictures=['on the way', 'from 0 to 1 in tenths'])
+        Board(share of the way=0.5, pictures=['on the way', 'the whole way'])
     """
     view = Viewer(codec)
     if a.ndim != 1 or a.shape != b.shape:
@@ -173,12 +173,12 @@ def interpolation_explorer(codec: Codec, a: Tensor, b: Tensor) -> Board:
         )
     start, end = view.encode(torch.stack([a, b]))
     path = interpolate(start, end, STEPS + 1)
-    way = _slider("way", 0.0, 1.0, 0.5)
+    way = _slider("share of the way", 0.0, 1.0, 0.5)
 
     def draw() -> dict[str, bytes]:
         return {
             "on the way": png(view.decode(path[round(way.value * STEPS)])),
-            "from 0 to 1 in tenths": png(view.decode(path[:: STEPS // TENTHS])),
+            "the whole way": png(view.decode(path[:: STEPS // TENTHS])),
         }
 
     return Board(draw, [way])

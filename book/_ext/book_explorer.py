@@ -22,7 +22,7 @@ class ExplorerDirective(Directive):
         (name,) = self.arguments
         if name not in EXPLORERS:
             raise self.error(f"no explorer called {name!r}; there are: {', '.join(EXPLORERS)}")
-        return [nodes.raw("", embed(name).markup, format="html")]
+        return [nodes.raw("", embed(name, inline=False).markup, format="html")]
 
 
 def write_files(app):

@@ -35,6 +35,7 @@ CELLS = (
     "widgets.latent_explorer(vae)",
     "widgets.noise_explorer(vae, test.images[:100])",
     "widgets.interpolation_explorer(vae, test.images[35], test.images[13])",
+    'from aevb_lib import explorer\n\nexplorer.embed("bound")',
 )
 OFFLINE = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 TOKEN = "test"
@@ -53,6 +54,7 @@ WAIT_FOR_PICTURE = """image => {
     window.waited = new Promise(done => image.addEventListener(
         "load", () => done(performance.now() - start), {once: true}));
 }"""
+FITS = "body => body.scrollHeight <= innerHeight && innerHeight < body.scrollHeight + 60"
 BYTES = "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
 
 
@@ -85,10 +87,11 @@ def lab(tmp_path: Path) -> Iterator[str]:
         "--LabApp.expose_app_in_browser=True",
     ]
     environment = {f"JUPYTER_{name}_DIR": str(folder) for name, folder in folders.items()}
+    own = {name: value for name, value in os.environ.items() if name != "AEVB_BOOK"}
     log = tmp_path / "log"
     with log.open("w") as file:
         server = subprocess.Popen(
-            command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT
+            command, env=own | environment, stdout=file, stderr=subprocess.STDOUT
         )
     try:
         address = f"http://127.0.0.1:{port}"
@@ -104,7 +107,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
 
 
 def wait_until_served(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()
@@ -186,10 +189,14 @@ def test_widgets_in_jupyterlab(browser: Any, lab: str) -> None:
         assert noise.png("decoded with noise") == noise.png("decoded")
 
         ends = vae.encode(test.images[[35, 13]])
-        path.press(path.slider("way"), "End", "on the way")
+        path.press(path.slider("share of the way"), "End", "on the way")
         assert path.png("on the way") == widgets.png(decode(ends[1]))
         strip = widgets.png(decode(interpolate(*ends, 11)))
-        assert path.png("from 0 to 1 in tenths") == strip
+        assert path.png("the whole way") == strip
+
+        frame = page.frame_locator("iframe[title^='The evidence']")
+        frame.locator('.aevb-explorer[data-state="ready"]').wait_for()
+        assert frame.locator("body").evaluate(FITS), "the frame is as tall as the explorer"
         assert problems == []
     finally:
         context.close()
