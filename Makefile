@@ -5,10 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks tables mutate reseed screenshots repository lint clean
+.PHONY: help book test notebooks tables mutate reseed screenshots colab rehearse-colab repository lint clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: $(INSTALLED)  ## build the HTML book
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -31,6 +31,12 @@ reseed: $(INSTALLED)  ## execute the chapters under other states of the generato
 
 screenshots: $(INSTALLED)  ## take pictures of every page of the built book
 	$(BIN)/python tools/screenshots.py _build/screenshots
+
+colab: $(INSTALLED)  ## write one zip to drag onto Colab: wheel with data and weights, notebooks
+	$(BIN)/python -m tools.colab
+
+rehearse-colab: $(INSTALLED)  ## run every notebook with Colab's versions (downloads gigabytes; ARGS=02_elbo)
+	$(BIN)/python -m tools.rehearse_colab $(ARGS)
 
 repository:  ## set the repository's address everywhere (SLUG=owner/name)
 	@$(PYTHON) tools/repository.py $(SLUG)

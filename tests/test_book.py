@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,13 +102,55 @@ def test_every_cell_was_executed_in_order(source: Path) -> None:
 
 
 @each_chapter
-def test_first_cell_installs_on_colab_only(source: Path) -> None:
+def test_first_cell_brings_the_package(source: Path) -> None:
     cell = code_cells(read_source(source))[0]
     assert tags(cell) == ["remove-cell"]
-    assert cell.source == (
-        'import sys\n\nif "google.colab" in sys.modules:\n'
-        f'    %pip install --quiet "aevb-lib @ git+https://github.com/{address()}"'
-    )
+    assert cell.source == code_cells(read_source(SOURCES[0]))[0].source
+    assert f'"aevb-lib @ git+https://github.com/{address()}"' in cell.source
+
+
+@pytest.mark.parametrize(
+    ("is_there", "wheel", "owner", "installed"),
+    [
+        (True, "aevb_lib-1-py3-none-any.whl", "OWNER", None),
+        (False, "aevb_lib-1-py3-none-any.whl", "OWNER", "aevb_lib-1-py3-none-any.whl"),
+        (False, None, "someone", "aevb-lib @ git+https://github.com/someone/NAME"),
+        (False, None, "OWNER", None),
+    ],
+)
+def test_first_cell_finds_the_package_where_it_is(
+    is_there: bool,
+    wheel: str | None,
+    owner: str,
+    installed: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = code_cells(read_source(SOURCES[0]))[0].source.replace(address(), f"{owner}/NAME")
+    code = code.replace('%pip install --quiet "{package}"', "install(package)")
+    asked: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if is_there else None)
+    if wheel:
+        (tmp_path / wheel).touch()
+    exec(code, {"install": asked.append})
+    assert asked == ([installed] if installed else [])
+    says = capsys.readouterr().out
+    assert ("Upload aevb_lib-" in says) is (not is_there and installed is None)
+    assert len(says.splitlines()) in (0, 2)
+
+
+def test_first_cell_says_on_colab_where_the_gpu_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = code_cells(read_source(SOURCES[0]))[0].source.replace("%pip", "#")
+    code = code.replace('        # install --quiet "{package}"', "        pass")
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    for is_on, says in ((True, "GPU: on\n"), (False, "Runtime > Change runtime type")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda is_on=is_on: is_on)
+        exec(code, {})
+        assert says in capsys.readouterr().out
 
 
 @each_chapter

@@ -20,7 +20,7 @@ BOOK = Path(__file__).parents[2] / "book"
 
 def chapter_names() -> list[str]:
     """Names of the chapters, in their order."""
-    return sorted(path.stem for path in BOOK.glob("[0-9][0-9]_*.ipynb"))
+    return sorted(path.stem for path in BOOK.glob("*.ipynb"))
 
 
 def code_cells(chapter: str) -> list[str]:
