@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from tools.plain import BOOK, SOURCES, Converter, places, source_cells
+from tools.plain import BOOK, SOURCES, Converter, is_check, places, source_cells
 
 NOTEBOOKS = sorted(SOURCES.glob("*.md"))
 RAW = re.compile(r"^:{3,}|^\([\w-]+\)=|\$\$ *\(|\{[a-z:]+\}`|^%|^\+\+\+", re.MULTILINE)
@@ -125,6 +125,15 @@ def test_what_the_book_hides_is_folded_and_live_widgets_are_not(source: Path) ->
             assert cell.metadata["cellView"] == "form"
         elif cell.cell_type == "code" and "widgets." in cell.source:
             assert "jupyter" not in cell.metadata, cell.source
+
+
+def test_cells_that_only_check_are_folded() -> None:
+    assert is_check("assert a\nassert b")
+    assert is_check("# Check: as it was said.\nvalue = 1\nassert value")
+    assert is_check("for a in b:\n    assert a\n    for c in a:\n        assert c")
+    assert not is_check("assert a\nprint(b)")
+    assert not is_check("for a in b:\n    print(a)\n    assert a")
+    assert not is_check("a = 1")
 
 
 def test_an_equation_gets_its_number_and_an_anchor() -> None:

@@ -7,6 +7,7 @@ gives the book the MyST back. What is converted here is what the chapters use, a
 directive that is not known is an error.
 """
 
+import ast
 import base64
 import functools
 import re
@@ -30,6 +31,7 @@ OPENING = re.compile(r"^(:{3,})\{([\w-]+)\} *(.*)$")
 OPTION = re.compile(r"^:([\w-]+): *(.*)$")
 MATH = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+VERBS = ("show", "hide")
 NUMBERED = {"equation": "({})", "figure": "Figure {}", "exercise": "Exercise {}"}
 
 
@@ -43,8 +45,35 @@ class Place:
 
 
 def source_cells(path):
-    """Cells of a chapter as they are written."""
-    return jupytext.read(path, fmt={"extension": ".md", "format_name": "myst"}).cells
+    """Cells of a chapter as they are written; those that only check something are folded."""
+    cells = jupytext.read(path, fmt={"extension": ".md", "format_name": "myst"}).cells
+    is_solution = False
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            starts = re.findall(r"^:{3,}\{solution-(start|end)\}", cell.source, re.MULTILINE)
+            is_solution = starts[-1] == "start" if starts else is_solution
+        elif not is_solution and is_check(cell.source):
+            tags = cell.metadata.setdefault("tags", [])
+            if not {"hide-input", "remove-input", "remove-cell"} & set(tags):
+                tags.insert(0, "hide-input")
+            prompts = {f"code_prompt_{verb}": f"{verb.capitalize()} the check" for verb in VERBS}
+            cell.metadata.setdefault("mystnb", {}).update(prompts)
+    return cells
+
+
+def is_check(code):
+    """Whether a cell says that it is a check, or does nothing but assert."""
+    if code.startswith("# Check"):
+        return True
+    return code.startswith(("assert", "for", "with", "#")) and _only_asserts(ast.parse(code).body)
+
+
+def _only_asserts(statements):
+    return all(
+        isinstance(one, ast.Assert)
+        or (isinstance(one, ast.For | ast.With) and _only_asserts(one.body))
+        for one in statements
+    )
 
 
 def _labels(cell):

@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from tests.browser.conftest import AXE
+from tools.plain import NUMBERED, places
 
 pytestmark = pytest.mark.browser
 
@@ -171,6 +172,18 @@ def test_first_page_is_the_home_page(origin: str, open_page: Callable[..., Any])
 def test_every_built_page_is_visited(book: Path) -> None:
     known = {*PAGES, *GENERATED, "index.html"}
     assert set(built_pages(book)) == known
+
+
+def test_notebooks_have_the_numbers_of_the_book(book: Path) -> None:
+    """The converter counts for itself; Sphinx counts for the pages."""
+    pages = built_pages(book)
+    numbered = {label: place for label, place in places().items() if place.number}
+    assert len(numbered) > 150
+    for label, place in numbered.items():
+        soup = pages[f"book/{place.page.removesuffix('.ipynb')}.html"]
+        target = soup.find(id=f"equation-{label}" if place.kind == "equation" else label)
+        number = target.select_one(".eqno, .caption-number").get_text()
+        assert number.strip("# \n\N{NO-BREAK SPACE}") == NUMBERED[place.kind].format(place.number)
 
 
 def test_every_page_brings_an_icon(book: Path) -> None:
