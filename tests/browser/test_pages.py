@@ -207,10 +207,12 @@ def test_links_lead_somewhere(book: Path) -> None:
             for attribute in ("href", "src", "srcset", "action", "data", "poster")
             if tag.has_attr(attribute)
         ):
+            if tag.name == "img" and link.startswith("data:image/"):
+                continue  # it came along
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 if tag.name != "a" or parts.scheme not in ("https", "mailto"):
-                    problems.append(f"{name}: <{tag.name}> loads or links {link}")
+                    problems.append(f"{name}: <{tag.name}> loads or links {link[:80]}")
                 elif "OWNER" in link:
                     problems.append(f"{name}: link to a placeholder: {link}")
                 outside.add(link)
