@@ -194,6 +194,7 @@ def test_widgets_in_jupyterlab(browser: Any, lab: str) -> None:
         strip = widgets.png(decode(interpolate(*ends, 11)))
         assert path.png("the whole way") == strip
 
+        page.locator(".jp-Cell").nth(4).scroll_into_view_if_needed()
         frame = page.frame_locator("iframe[title^='The evidence']")
         frame.locator('.aevb-explorer[data-state="ready"]').wait_for()
         assert frame.locator("body").evaluate(FITS), "the frame is as tall as the explorer"

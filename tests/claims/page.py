@@ -38,7 +38,7 @@ def slips_part(record: dict[str, Any]) -> str:
         return "Nothing is recorded yet."
     tried = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
     met = {name: seen for name, seen in tried.items() if any(seen)}
-    head = " | ".join(name[:2] for name in chapters)
+    head = " | ".join(_short(name) for name in chapters)
     rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
     rows += [f"| {name} | {' | '.join(map(_cell, seen))} |" for name, seen in met.items()]
     idle = {name: idle_asserts(record[name]) for name in chapters}
@@ -51,7 +51,7 @@ def slips_part(record: dict[str, Any]) -> str:
             name for name in tried if name not in met
         ],
         f"{count} of {total} asserts that notice no slip": [
-            f"{name[:2]}: `{text}`" for name, texts in idle.items() for text in texts
+            f"{_short(name)}: `{text}`" for name, texts in idle.items() for text in texts
         ],
     }
     parts = [_waiting(record), "\n".join(rows), *_folded(folds)]
@@ -80,15 +80,17 @@ def states_part(record: dict[str, Any]) -> str:
         numbers = entry["numbers"]
         failed = {entry["asserts"].get(p, p): n for p, n in entry["failed"].items()}
         failed |= {f"cell {cell}, by an error": n for cell, n in entry["errors"].items()}
-        failures += [f"{name[:2]}, in {n} of {entry['states']}: `{t}`" for t, n in failed.items()]
+        failures += [
+            f"{_short(name)}, in {n} of {entry['states']}: `{t}`" for t, n in failed.items()
+        ]
         outside = [number for number in numbers if is_far(number)]
         far += [
-            f"{name[:2]}: {number['printed']:g} where the others have {number['mean']:g} "
+            f"{_short(name)}: {number['printed']:g} where the others have {number['mean']:g} "
             f"({number['spread']:g}), in `{number['line'].replace('`', '')}`"
             for number in outside
         ]
         rows.append(
-            f"| {name[:2]} | {entry['states']} | {len(entry['asserts'])} | {len(failed)} "
+            f"| {_short(name)} | {entry['states']} | {len(entry['asserts'])} | {len(failed)} "
             f"| {len(numbers)} | {len(outside)} |"
         )
     folds = {"Asserts that failed in some state": failures, "Numbers far from the rest": far}
@@ -99,6 +101,11 @@ def states_part(record: dict[str, Any]) -> str:
 def is_far(number: dict[str, Any]) -> bool:
     """Whether a printed number lies far from what other states print."""
     return abs(number["printed"] - number["mean"]) > FAR * float(number["spread"]) > 0
+
+
+def _short(name: str) -> str:
+    """A chapter's number, or the name of a page that has none."""
+    return name[:2] if name[:2].isdigit() else name
 
 
 def _cell(seen: dict[str, Any] | None) -> str:
@@ -116,7 +123,7 @@ def _is_noticed(seen: dict[str, Any] | None) -> bool:
 def _waiting(record: dict[str, Any]) -> str:
     names = chapter_names()
     current = [
-        name[:2]
+        _short(name)
         for name in names
         if name in record
         and not record[name].get("missing")
