@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -49,9 +50,9 @@ def train(
             raise ValueError(f"{path.name} holds {done} epochs, more than the {epochs} asked for")
         if not path.exists():
             kept.save(0, is_due=True)  # an interruption before the next time goes back to here
-    # Said only if it is so: an explicit False would overrule the environment's TQDM_DISABLE.
-    hidden = {} if progress else {"disable": True}
-    bar = tqdm(total=total, initial=meter.steps, unit="step", leave=False, **hidden)
+    # In notebooks tqdm does not ask the environment itself.
+    is_hidden = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    bar = tqdm(total=total, initial=meter.steps, unit="step", leave=False, disable=is_hidden)
     is_first = True
     meter.resume()
     try:

@@ -5,7 +5,9 @@ Nothing is executed here; nbval does that with the notebooks themselves.
 
 from __future__ import annotations
 
+import base64
 import importlib
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import nbformat
+import numpy as np
+import PIL.Image
 import pytest
 import yaml
 
@@ -21,6 +25,7 @@ from tools.notebooks import (
     METADATA,
     code_cells,
     keep_outputs,
+    lighter,
     read_for_the_book,
     read_source,
 )
@@ -241,6 +246,24 @@ def test_outputs_are_kept_if_and_only_if_the_code_is_the_same() -> None:
     changed = notebook(code("print(3)"))
     assert not keep_outputs(changed, stored)
     assert changed.cells[0].outputs == []
+
+
+def test_a_lighter_picture_has_the_same_pixels() -> None:
+    def encoded(pixels: Any) -> str:
+        file = io.BytesIO()
+        PIL.Image.fromarray(pixels).save(file, "png", compress_level=1)
+        return base64.b64encode(file.getvalue()).decode()
+
+    def decoded(picture: str) -> Any:
+        image = PIL.Image.open(io.BytesIO(base64.b64decode(picture)))
+        return np.asarray(image.convert("RGBA"))
+
+    pixels = np.tile(np.arange(256, dtype=np.uint8), (40, 4, 1)).transpose(0, 2, 1).copy()
+    for alpha in (255, 7):
+        pixels[..., 3] = alpha
+        picture = encoded(pixels)
+        assert len(lighter(picture)) < len(picture)
+        np.testing.assert_array_equal(decoded(lighter(picture)), pixels)
 
 
 def test_signs_before_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ a change gives the same bytes.
 """
 
 import argparse
+import base64
+import io
 import os
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from tools.plain import BOOK, SOURCES, Converter, source_cells
 
@@ -79,6 +82,15 @@ def keep_outputs(notebook, stored):
     return True
 
 
+def lighter(picture):
+    """The same pixels in a tenth less: matplotlib writes an opaque fourth channel, and fast."""
+    image, file = Image.open(io.BytesIO(base64.b64decode(picture))), io.BytesIO()
+    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+        image = image.convert("RGB")
+    image.save(file, "png", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def execute(notebook):
     client = NotebookClient(
         notebook,
@@ -93,6 +105,8 @@ def execute(notebook):
     notebook.metadata = METADATA  # the kernel writes its own version into it
     for cell in code_cells(notebook):
         for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = lighter(output.data["image/png"])
             # A live widget is nothing without its kernel; the text or HTML beside it stays.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 

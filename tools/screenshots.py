@@ -90,7 +90,7 @@ def shoot_explorers(browser) -> None:
         page.wait_for_timeout(500)  # what moves comes to rest
         shot = page.locator(".aevb-explorer").screenshot()
         with Image.open(io.BytesIO(shot)) as picture:
-            picture.convert("RGB").save(PICTURES / f"{name}.webp", quality=75, method=6)
+            picture.convert("RGB").save(PICTURES / f"{name}.webp", quality=45, method=6)
 
 
 def main() -> None:
