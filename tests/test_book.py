@@ -176,6 +176,7 @@ def test_outputs_hold_nothing_of_the_machine(source: Path) -> None:
             for text in texts(output):
                 assert not MACHINE_PATH.search(text), text
                 assert not ADDRESS_IN_MEMORY.search(text), text
+                assert "step/s]" not in text, "a progress bar was stored"
 
 
 @each_chapter
