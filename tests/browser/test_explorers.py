@@ -193,7 +193,7 @@ def test_every_explorer_comes_alive_in_the_playground(playground: Visit) -> None
     assert sorted(found) == sorted(EXPLORERS)
 
 
-def test_without_scripts_a_text_stands_there(browser: Any, book: Path) -> None:
+def test_without_scripts_a_picture_and_a_text_stand_there(browser: Any, book: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((book / PLAYGROUND).resolve().as_uri())
