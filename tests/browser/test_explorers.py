@@ -199,7 +199,10 @@ def test_without_scripts_a_picture_and_a_text_stand_there(browser: Any, book: Pa
     page.goto((book / PLAYGROUND).resolve().as_uri())
     texts = page.locator(".aevb-explorer").all_inner_texts()
     assert len(texts) == len(EXPLORERS)
-    assert all("needs a browser with scripts" in text for text in texts)
+    assert all("an explorer, here as a picture" in text for text in texts)
+    pictures = page.locator(".aevb-explorer img")
+    assert pictures.count() == len(EXPLORERS)
+    assert all(pictures.nth(i).is_visible() for i in range(len(EXPLORERS)))
     context.close()
 
 
