@@ -195,6 +195,36 @@ def test_every_picture_is_described(source: Path) -> None:
             assert mystnb["figure"].get("caption"), cell.source
 
 
+WITH_ERROR = re.compile(
+    r"[+-]?(\d[\d,.]*) (?:\[[+-]?(\d[\d,.]*), [+-]?(\d[\d,.]*)\]|\((\d[\d.]*)\)|± (\d[\d.]*))"
+)
+
+
+def with_errors(text: str) -> set[tuple[str, frozenset[str]]]:
+    """Every number that has an interval or an error, and that, without signs and layout."""
+    plain = " ".join(re.sub(r"[*$\N{NO-BREAK SPACE}]", " ", text.replace("−", "-")).split())
+    found = WITH_ERROR.findall(plain)
+    return {
+        (value.rstrip(".,"), frozenset(error.rstrip(".,") for error in errors if error))
+        for value, *errors in found
+    }
+
+
+@each_chapter
+def test_a_number_with_its_error_in_prose_is_printed_by_a_cell(source: Path) -> None:
+    cells = code_cells(notebook_of(source))
+    printed = "\n".join(text for cell in cells for out in cell.outputs for text in texts(out))
+    assert with_errors(prose(source)) <= with_errors(printed)
+
+
+def test_numbers_are_found_with_their_errors() -> None:
+    assert with_errors("by **−2.4** [−2.6, −2.1], $0.59$ (0.01) and 1,000 ± 3.") == {
+        ("2.4", frozenset({"2.6", "2.1"})),
+        ("0.59", frozenset({"0.01"})),
+        ("1,000", frozenset({"3"})),
+    }
+
+
 @each_chapter
 def test_links_are_plain_markdown(source: Path) -> None:
     """Roles show raw in JupyterLab and on Colab."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -30,9 +32,17 @@ def test_the_zip_is_whole(tmp_path: Path) -> None:
                 assert set(LINK.findall(archive.read(name).decode())) <= names, name
 
 
-def test_the_wheel_takes_data_and_weights_along() -> None:
-    text = (ROOT / "pyproject.toml").read_text("utf8")
-    assert '"assets/**/*"' in text
+def test_the_wheel_takes_every_file_along() -> None:
+    """Data, weights, scripts and pictures: whatever stands in the package beside its code."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["aevb_lib"]
+    taken = {path for pattern in patterns for path in (ROOT / "aevb_lib").glob(pattern)}
+    tracked = subprocess.run(
+        ["git", "ls-files", "aevb_lib"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    others = {ROOT / name for name in tracked if not name.endswith(".py")}
+    assert len(others) > 100
+    assert others <= taken, sorted(others - taken)[:3]
 
 
 def test_binder_has_its_environment() -> None:

@@ -10,18 +10,12 @@ from typing import Any
 import nbformat
 import pytest
 
-from tools.plain import BOOK, SOURCES, Converter, is_check, places, source_cells
+from tests.test_book import each_chapter, notebook_of
+from tools.plain import BOOK, Converter, is_check, places, source_cells
 
-NOTEBOOKS = sorted(SOURCES.glob("*.md"))
 RAW = re.compile(r"^:{3,}|^\([\w-]+\)=|\$\$ *\(|\{[a-z:]+\}`|^%|^\+\+\+", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-each_notebook = pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
-
-
-def notebook_of(source: Path) -> Any:
-    return nbformat.read(BOOK / f"{source.stem}.ipynb", as_version=4)
 
 
 def texts(notebook: Any) -> list[str]:
@@ -50,14 +44,14 @@ def convert(*sources: str) -> list[Any]:
     return Converter("02_elbo.ipynb").convert(cells)
 
 
-@each_notebook
+@each_chapter
 def test_nothing_of_the_book_s_markup_is_left(source: Path) -> None:
     for text in (*texts(notebook_of(source)), *printed(notebook_of(source))):
         found = RAW.search(text)
         assert found is None, text[max(0, found.start() - 100) : found.end() + 100]
 
 
-@each_notebook
+@each_chapter
 def test_links_lead_somewhere(source: Path) -> None:
     notebook, own = notebook_of(source), f"{source.stem}.ipynb"
     for text in (*texts(notebook), *printed(notebook)):
@@ -70,7 +64,7 @@ def test_links_lead_somewhere(source: Path) -> None:
                 assert anchor in anchors(file or own), link
 
 
-@each_notebook
+@each_chapter
 def test_no_anchor_stands_twice(source: Path) -> None:
     found = [anchor for text in texts(notebook_of(source)) for anchor in ANCHOR.findall(text)]
     assert sorted(found) == sorted(set(found))
@@ -90,7 +84,7 @@ def words(text: str) -> list[str]:
     return WORD.findall(text)
 
 
-@each_notebook
+@each_chapter
 def test_no_word_is_lost_and_no_cell_of_code(source: Path) -> None:
     """The book's words, in their order, are among those of the notebook."""
     cells = source_cells(source)
@@ -104,7 +98,7 @@ def test_no_word_is_lost_and_no_cell_of_code(source: Path) -> None:
     assert code == [cell.source for cell in cells if cell.cell_type == "code"]
 
 
-@each_notebook
+@each_chapter
 def test_captions_stand_behind_their_figures(source: Path) -> None:
     cells = notebook_of(source).cells
     text = "\n".join(texts(notebook_of(source)))
@@ -116,7 +110,7 @@ def test_captions_stand_behind_their_figures(source: Path) -> None:
             assert alt in text
 
 
-@each_notebook
+@each_chapter
 def test_what_the_book_hides_is_folded_and_live_widgets_are_not(source: Path) -> None:
     for cell in notebook_of(source).cells:
         tags = set(cell.metadata.get("tags", []))

@@ -21,7 +21,8 @@ from tools.colab import ROOT, ZIP
 from tools.colab import main as write_zip
 
 HOME = ROOT / "_build" / "rehearsal"
-# What Colab had on 2026-11-15, as far as the notebooks meet it.
+# Colab's versions as this project was told them, of what the notebooks meet; ask a machine there
+# with `pip list` before you trust them.
 VERSIONS = {
     "torch": "2.11.*",
     "torchvision": "0.26.*",
@@ -41,6 +42,15 @@ try:
 except CellExecutionError as error:
     sys.exit(str(error)[-3000:])
 """
+
+
+def find_python():
+    """A Python as new as Colab's that runs (pyenv leaves names that do not), or this one."""
+    for name in ("python3.12", "python3.13"):
+        found = shutil.which(name)
+        if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
+            return found
+    return sys.executable
 
 
 def make_environment(python, versions):
@@ -73,7 +83,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="notebooks without .ipynb; all by default")
-    parser.add_argument("--python", default=shutil.which("python3.12") or sys.executable)
+    parser.add_argument("--python", default=find_python())
     for name, version in VERSIONS.items():
         parser.add_argument(f"--{name}", default=version, help=f"by default {version}")
     options = parser.parse_args()

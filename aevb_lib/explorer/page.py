@@ -18,14 +18,6 @@ __all__ = ["EXPLORERS", "Embedded", "embed", "page", "write_site_files"]
 
 # What explorers share; each has a file of its own after them.
 SCRIPTS = ("numbers", "drawing", "controls", "loading")
-# In a notebook the page stands in a frame, which takes the height that the page has.
-FIT_FRAME = """
-if (window.frameElement) {
-  new ResizeObserver(([page]) => {
-    frameElement.style.height = `${Math.ceil(page.target.scrollHeight) + 24}px`;
-  }).observe(document.body);
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ def page(*names: str) -> str:
         '<link rel="icon" href="data:,">\n'  # or a server would be asked for one
         f"<title>{html.escape(_known(chosen[0]).title)}</title>\n<style>\n{_read('explorer.css')}"
         f"</style>\n</head>\n<body>\n<main>\n{places}\n</main>\n"
-        f"<script>\n{script()}{FIT_FRAME}</script>\n{data}</body>\n</html>\n"
+        f"<script>\n{script()}{_read('scripts/frame.js')}</script>\n{data}</body>\n</html>\n"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 
+# Sphinx knows this folder only.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 from tools.notebooks import SOURCES, read_for_the_book
 
