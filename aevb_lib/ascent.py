@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -25,12 +26,13 @@ class Steps(Protocol):
         """Move the parameters, down their gradients."""
 
 
-def ascend(objective: Tensor, optimizer: Steps) -> None:
+def ascend(objective: Tensor | Iterable[Tensor], optimizer: Steps) -> None:
     """Move parameters once, up the gradient of an objective.
 
     Args:
         objective: Value that is to rise, a scalar; or one value per model of a stack, shape
-            ``[S]``, each with parameters of its own.
+            ``[S]``, each with parameters of its own. Or parts of which it is the sum, each
+            computed after the one before has been forgotten, where all do not fit into memory.
         optimizer: Optimizer of the parameters.
 
     Example:
@@ -41,8 +43,9 @@ def ascend(objective: Tensor, optimizer: Steps) -> None:
         tensor([0.3000])
     """
     optimizer.zero_grad()
-    # Optimizers descend, so the gradient of each value is minus one.
-    objective.backward(torch.full_like(objective, -1.0))
+    for part in (objective,) if isinstance(objective, Tensor) else objective:
+        # Optimizers descend, so the gradient of each value is minus one.
+        part.backward(torch.full_like(part, -1.0))
     optimizer.step()
 
 

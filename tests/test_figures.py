@@ -11,6 +11,7 @@ from aevb_lib.experiments.figures import (
     FIGURE_2,
     FIGURE_3,
     STEP_SIZES,
+    TEN_STREAMS,
     LikelihoodFigure,
     PilotRun,
     StepSizes,
@@ -23,19 +24,20 @@ from aevb_lib.experiments.store import Store
 ALGORITHMS = {"aevb", "wake-sleep", "mcem", "batch-mcem"}
 
 
-def test_figure_3_has_ten_streams_of_all_contestants():
+@pytest.mark.parametrize(("study", "images"), [(FIGURE_3, 1_600_000), (TEN_STREAMS, 800_000)])
+def test_figure_3_has_ten_streams_of_all_contestants(study, images):
     cells = {}
-    for run in FIGURE_3.runs:
+    for run in study.runs:
         cells.setdefault((run.algorithm, run.num_train), set()).add(run.seed)
     assert cells == {
         (algorithm, num_train): set(range(10))
         for algorithm in ALGORITHMS
         for num_train in (1_000, 50_000)
     }
-    for run in FIGURE_3.runs:
+    for run in study.runs:
         assert run.learning_rate is None
         assert (run.batch_size == run.num_train) == (run.algorithm == "batch-mcem")
-        assert run.epochs * run.num_train >= 1_600_000
+        assert run.epochs * run.num_train >= images
 
 
 def test_figure_2_has_three_seeds_and_ten_million_images_for_every_size():
@@ -48,11 +50,12 @@ def test_figure_2_has_three_seeds_and_ten_million_images_for_every_size():
 
 
 def test_steps_are_chosen_on_noise_that_is_in_no_figure():
-    used = {run.seed for study in (FIGURE_2, FIGURE_3) for run in study.runs}
+    figures = (FIGURE_2, FIGURE_3, TEN_STREAMS)
+    used = {run.seed for study in figures for run in study.runs}
     assert not used & {run.seed for run in STEP_SIZES.runs}
-    for study in (FIGURE_2, FIGURE_3):
+    for study in figures:
         for cell in study.runs:
-            own = pilots(study.name, cell)
+            own = pilots(study.pilots_of, cell)
             assert set(own) <= set(STEP_SIZES.runs)
             assert {run.learning_rate for run in own} == set(LEARNING_RATES)
             assert {(run.algorithm, run.num_train) for run in own} == {
@@ -61,7 +64,7 @@ def test_steps_are_chosen_on_noise_that_is_in_no_figure():
 
 
 def test_names_are_each_runs_own():
-    for study in (FIGURE_2, FIGURE_3, STEP_SIZES):
+    for study in (FIGURE_2, FIGURE_3, TEN_STREAMS, STEP_SIZES):
         assert len({run.name for run in study.runs}) == len(study.runs)
 
 
@@ -81,7 +84,12 @@ def tiny(monkeypatch):
         if run.num_train == 1_000 and run.seed < 3
     )
     figure = LikelihoodFigure(
-        name="figure-3", runs=runs, first_images=60, images_between=2.0, num_stretches=1
+        name="figure-3",
+        pilots_of="figure-3",
+        runs=runs,
+        first_images=60,
+        images_between=2.0,
+        num_stretches=1,
     )
     cells = dict.fromkeys(run for run in runs if run.seed == 0)
     pilot = StepSizes(

@@ -341,13 +341,14 @@ def ascend_to_the_evidence(make, steps, latent_dim=3, size=500):
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("kind", [aevb.MonteCarloEM, aevb.OnlineMonteCarloEM])
-def test_monte_carlo_em_reaches_the_maximum_likelihood_evidence(kind, restart):
+def test_monte_carlo_em_reaches_the_maximum_likelihood_evidence(kind, restart, monkeypatch):
     def make(decoder, num_data):
         model = aevb.LatentVariableModel(decoder)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
         options = {"num_data": num_data, "restart": restart}
         return kind(model, optimizer, **options), [optimizer]
 
+    monkeypatch.setattr("aevb_lib.inference.monte_carlo_em.CHUNK", 200)
     size = 500 if kind is aevb.MonteCarloEM else 250
     start, reached, best = ascend_to_the_evidence(make, 200, size=size)
     if restart:  # one move from the prior does not reach the posterior, so codes explain too little
@@ -445,6 +446,21 @@ def test_the_papers_monte_carlo_em_moves_all_chains_then_the_weights():
     assert torch.equal(*results)
     with pytest.raises(ValueError, match=r"all 50 images, but this batch holds 20: pass images"):
         aevb.MonteCarloEM(model, optimizer, num_data=50).step(batch_of(images[:20]))
+
+
+def test_chains_moved_in_pieces_are_the_same_algorithm(monkeypatch):
+    """Its noise apart: chains that stand still, then weights that move as for the whole set."""
+    data = batch_of(torch.rand(50, P))
+    results = []
+    for chunk in (50, 20):
+        monkeypatch.setattr("aevb_lib.inference.monte_carlo_em.CHUNK", chunk)
+        torch.manual_seed(0)
+        algorithm = make_monte_carlo_em(step_size=1e-9)
+        row = algorithm.step(data)
+        weights = torch.cat([p.detach().flatten() for p in algorithm.model.parameters()])
+        results.append((weights, row["log_joint"], row["acceptance"], algorithm.step_size))
+    for whole, pieces in zip(*results, strict=True):
+        torch.testing.assert_close(whole, pieces)
 
 
 def test_restarted_chains_forget_where_they_were():

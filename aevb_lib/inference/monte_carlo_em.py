@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,6 +16,10 @@ from aevb_lib.stacking import apply
 from aevb_lib.types import Batch
 
 __all__ = ["MonteCarloEM", "OnlineMonteCarloEM"]
+
+# Chains that a processor moves at a time: 50,000 at once would not fit into its caches, and take
+# half as long again.
+CHUNK = 1_000
 
 
 class OnlineMonteCarloEM:
@@ -93,28 +99,42 @@ class OnlineMonteCarloEM:
             value.to(batch.images.device) for value in (self.codes, self.step_size)
         )
         chains = batch.indices.unsqueeze(-1).expand(*batch.indices.shape, self.codes.shape[-1])
+        num_images = chains.shape[-2]
+        size = CHUNK if chains.device.type == "cpu" else num_images
+        pieces = list(zip(batch.images.split(size, -2), chains.split(size, -2), strict=True))
         step_size = self.step_size.clone()
+        moves = [self._move(*piece, step_size) for piece in pieces]
+        log_joint, acceptance = (
+            torch.cat(values, -1).mean(-1) for values in zip(*moves, strict=True)
+        )
+        # In place, as the codes: a step that is replayed finds its state where it was.
+        self.step_size.copy_(
+            hmc.adapt_step_size(step_size, acceptance, target=self.target_acceptance)
+        )
+        for _ in range(self.num_updates):
+            shares = (
+                self._log_joint(images, self.codes.gather(-2, chains)).mean(-1)
+                * (images.shape[-2] / num_images)
+                for images, chains in pieces
+            )
+            ascend(shares, self.optimizer)
+        return {"log_joint": log_joint, "acceptance": acceptance, "step_size": step_size}
 
-        def log_density(z: Tensor) -> Tensor:
-            log_joint: Tensor = apply(complete_data, self.model, batch.images, z)
-            return log_joint
-
+    def _move(self, images: Tensor, chains: Tensor, step_size: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the chains of some images once; return their log-joints and acceptances."""
+        log_density = partial(self._log_joint, images)
         state, info = hmc.step(
             hmc.init(log_density, self._codes_of(chains)),
             log_density,
             step_size=step_size.unsqueeze(-1),
             num_leapfrog=self.num_leapfrog,
         )
-        # In place, here and below: a step that is replayed finds its state where it was.
         self.codes.scatter_(-2, chains, state.position)
-        acceptance = info.acceptance.mean(-1)
-        self.step_size.copy_(
-            hmc.adapt_step_size(step_size, acceptance, target=self.target_acceptance)
-        )
-        for _ in range(self.num_updates):
-            ascend(log_density(state.position).mean(-1), self.optimizer)
-        log_joint = state.log_density.mean(-1)
-        return {"log_joint": log_joint, "acceptance": acceptance, "step_size": step_size}
+        return state.log_density, info.acceptance
+
+    def _log_joint(self, images: Tensor, codes: Tensor) -> Tensor:
+        log_joint: Tensor = apply(complete_data, self.model, images, codes)
+        return log_joint
 
     def _codes_of(self, chains: Tensor) -> Tensor:
         try:
