@@ -1,10 +1,10 @@
 r"""Hamiltonian Monte Carlo: draws from a density of which only the logarithm is known.
 
 To draw a code from the exact posterior one needs :math:`p(z \mid x)` up to a constant, and
-:math:`\log p_\theta(x, z)` is just that. HMC (Neal 2011) gives the code z a random momentum m and
-lets both glide along the energy :math:`H(z, m) = \tfrac12 |m|^2 - \log p(z)`, in leapfrog steps of
-size :math:`\epsilon`. Were the steps exact, H would not change and every move be accepted; the
-Metropolis test corrects what is lost, :math:`O(\epsilon^2)`.
+:math:`\log p_\theta(x, z)` is just that. HMC (Neal 2011) gives the code z a random momentum r and
+lets both glide along the energy :math:`E(z, r) = \tfrac12 |r|^2 - \log p(z)`, in leapfrog steps of
+size :math:`\eta`. Were the steps exact, E would not change and every move be accepted; the
+Metropolis test corrects what is lost, :math:`O(\eta^2)`.
 
 Everything here is a pure function: ``init`` evaluates a position, ``step`` makes one move of all
 chains at once, and no number is read back from the device.
@@ -94,13 +94,13 @@ def step(
 ) -> tuple[HMCState, HMCInfo]:
     r"""Make one move of every chain; it leaves the density invariant.
 
-    Draw a momentum :math:`m \sim \mathcal N(0, I)`, follow the trajectory, and accept its end
-    :math:`(z', m')` with probability :math:`\min(1, e^{H(z, m) - H(z', m')})`.
+    Draw a momentum :math:`r \sim \mathcal N(0, I)`, follow the trajectory, and accept its end
+    :math:`(z', r')` with probability :math:`\min(1, e^{E(z, r) - E(z', r')})`.
 
     Args:
         state: State from :func:`init` or the step before.
         log_density: The density that the state was initialized with.
-        step_size: :math:`\epsilon`, for all chains or one each, shape ``[...]``.
+        step_size: :math:`\eta`, for all chains or one each, shape ``[...]``.
         num_leapfrog: Number of leapfrog steps per move; each costs one gradient.
         generator: Generator on the chains' device; its global one by default.
 
@@ -198,7 +198,7 @@ def adapt_step_size(
 ) -> Float[Tensor, "*shape"]:
     r"""Return a longer step after moves that were accepted too easily, a shorter one otherwise.
 
-    .. math:: \epsilon' = \epsilon \, e^{r (\alpha - \alpha^*)}
+    .. math:: \eta' = \eta \, e^{\kappa (\alpha - \alpha^*)}
 
     It stands still where the acceptance probability :math:`\alpha` is the target on average, for
     many chains as for one. (To multiply or divide by a fixed factor, as the paper's authors did,
@@ -208,10 +208,10 @@ def adapt_step_size(
     are made after the step size has been left alone.
 
     Args:
-        step_size: :math:`\epsilon`, a scalar tensor or one value per chain.
+        step_size: :math:`\eta`, a scalar tensor or one value per chain.
         acceptance: :math:`\alpha`, of the same shape: averaged over chains that share a step size.
         target: :math:`\alpha^*`; the paper's Monte Carlo EM has 0.9 (appendix E).
-        rate: Rate r of the adaptation.
+        rate: Rate :math:`\kappa` of the adaptation.
 
     Raises:
         ValueError: If the target is not between 0 and 1, or the rate not positive.

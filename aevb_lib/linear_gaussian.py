@@ -1,6 +1,6 @@
 r"""The one latent-variable model whose every integral is known: probabilistic PCA.
 
-With :math:`z \sim \mathcal N(0, I)` and :math:`x \mid z \sim \mathcal N(Wz + b, \sigma^2 I)`
+With :math:`z \sim \mathcal N(0, I)` and :math:`x \mid z \sim \mathcal N(Wz + b, \sigma_x^2 I)`
 (Tipping & Bishop 1999), evidence and posterior are normal and in closed form. Nothing needs to be
 approximated here, which makes it the place to check what approximates elsewhere.
 """
@@ -27,7 +27,7 @@ class LinearGaussian(nn.Module):
     Args:
         weight: :math:`W`, shape ``[P, D]``; learnable.
         bias: :math:`b`, shape ``[P]``; learnable.
-        scale: :math:`\sigma`, the standard deviation of the noise; fixed.
+        scale: :math:`\sigma_x`, the standard deviation of the noise; fixed.
 
     Raises:
         ValueError: If the shapes do not fit together or the scale is not positive.
@@ -68,20 +68,20 @@ class LinearGaussian(nn.Module):
         )
 
     def forward(self, z: Float[Tensor, "*batch D"]) -> Independent:
-        r"""Return :math:`p(x \mid z) = \mathcal N(Wz + b, \sigma^2 I)`, event shape ``[P]``."""
+        r"""Return :math:`p(x \mid z) = \mathcal N(Wz + b, \sigma_x^2 I)`, event shape ``[P]``."""
         loc = z @ self.weight.T + self.bias
         return diagonal_normal(loc, self._scale.expand_as(loc))
 
     def evidence(self) -> LowRankMultivariateNormal:
-        r"""Return :math:`p(x) = \mathcal N(b, W W^\top + \sigma^2 I)`, event shape ``[P]``."""
+        r"""Return :math:`p(x) = \mathcal N(b, W W^\top + \sigma_x^2 I)`, event shape ``[P]``."""
         return LowRankMultivariateNormal(
             self.bias, self.weight, self._scale.square().expand_as(self.bias)
         )
 
     def exact_posterior(self, x: Float[Tensor, "*batch P"]) -> MultivariateNormal:
-        r"""Return :math:`p(z \mid x) = \mathcal N(M^{-1} W^\top (x - b) / \sigma^2,\; M^{-1})`.
+        r"""Return :math:`p(z \mid x) = \mathcal N(M^{-1} W^\top (x - b) / \sigma_x^2,\; M^{-1})`.
 
-        Its precision :math:`M = I + W^\top W / \sigma^2` does not depend on the image, and is
+        Its precision :math:`M = I + W^\top W / \sigma_x^2` does not depend on the image, and is
         diagonal if and only if the columns of W are orthogonal.
 
         Args:

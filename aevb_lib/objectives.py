@@ -114,13 +114,13 @@ def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     r"""Estimate the importance-weighted bound of Burda et al. (2016), from samples alone.
 
     .. math::
-        \mathcal L_L = \log \frac1L \sum_{l=1}^L w^{(l)}, \qquad
-        w^{(l)} = \frac{p_\theta(x, z^{(l)})}{q_\phi(z^{(l)} \mid x)}, \quad
-        z^{(l)} \sim q_\phi(z \mid x).
+        \tilde{\mathcal L}^{(k)} = \log \frac1k \sum_{i=1}^k w_i, \qquad
+        w_i = \frac{p_\theta(x, z^{(i)})}{q_\phi(z^{(i)} \mid x)}, \quad
+        z^{(i)} \sim q_\phi(z \mid x).
 
     With one sample it is :func:`sgvb_a`; with more it is tighter in expectation and rises to
     :math:`\log p_\theta(x)`. It is the bound of a better posterior than the encoder's, the one that
-    draws L codes from the encoder and keeps one of them with probabilities proportional to their
+    draws k codes from the encoder and keeps one of them with probabilities proportional to their
     weights (Cremer et al. 2017), and splits in two as every bound does: how well the code that is
     kept explains the image, and what it costs. So it goes wherever an estimator goes:
     ``AEVB(model, optimizer, estimator=iwae, num_samples=50)``.
@@ -128,12 +128,12 @@ def iwae(model: VAE, x: Float[Tensor, "B P"], num_samples: int = 1) -> Bound:
     Args:
         model: The model whose bound is wanted.
         x: Images, shape ``[B, P]``.
-        num_samples: Number L of importance samples per image.
+        num_samples: Number k of importance samples per image.
 
     Returns:
         Three values per image in nats, differentiable in all parameters. ``bound`` is
-        :math:`\mathcal L_L`, ``log_likelihood`` is :math:`\log p_\theta(x \mid z)` averaged with
-        the normalized weights, ``kl`` the difference.
+        :math:`\tilde{\mathcal L}^{(k)}`, ``log_likelihood`` is :math:`\log p_\theta(x \mid z)`
+        averaged with the normalized weights, ``kl`` the difference.
 
     Example:
         >>> import torch, aevb_lib as aevb

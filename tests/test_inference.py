@@ -348,7 +348,7 @@ def test_monte_carlo_em_reaches_the_maximum_likelihood_evidence(kind, restart, m
         options = {"num_data": num_data, "restart": restart}
         return kind(model, optimizer, **options), [optimizer]
 
-    monkeypatch.setattr("aevb_lib.inference.monte_carlo_em.CHUNK", 200)
+    pieces_of(monkeypatch, 200)
     size = 500 if kind is aevb.MonteCarloEM else 250
     start, reached, best = ascend_to_the_evidence(make, 200, size=size)
     if restart:  # one move from the prior does not reach the posterior, so codes explain too little
@@ -448,19 +448,37 @@ def test_the_papers_monte_carlo_em_moves_all_chains_then_the_weights():
         aevb.MonteCarloEM(model, optimizer, num_data=50).step(batch_of(images[:20]))
 
 
+def pieces_of(monkeypatch, smallest):
+    monkeypatch.setattr("aevb_lib.inference.monte_carlo_em.MIN_PIECE", smallest)
+
+
 def test_chains_moved_in_pieces_are_the_same_algorithm(monkeypatch):
     """Its noise apart: chains that stand still, then weights that move as for the whole set."""
     data = batch_of(torch.rand(50, P))
     results = []
-    for chunk in (50, 20):
-        monkeypatch.setattr("aevb_lib.inference.monte_carlo_em.CHUNK", chunk)
+    for smallest in (50, 20):
+        pieces_of(monkeypatch, smallest)
         torch.manual_seed(0)
         algorithm = make_monte_carlo_em(step_size=1e-9)
         row = algorithm.step(data)
         weights = torch.cat([p.detach().flatten() for p in algorithm.model.parameters()])
-        results.append((weights, row["log_joint"], row["acceptance"], algorithm.step_size))
+        results.append((weights, row["log_joint"], row["acceptance"]))
     for whole, pieces in zip(*results, strict=True):
         torch.testing.assert_close(whole, pieces)
+
+
+def test_the_step_size_is_tuned_within_a_move_of_many_chains(monkeypatch):
+    """Else the few moves of the paper's Monte Carlo EM would all be of the length it began with."""
+    pieces_of(monkeypatch, 1)
+    torch.manual_seed(0)
+    model = aevb.LatentVariableModel(linear_gaussian())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    algorithm = aevb.MonteCarloEM(model, optimizer, num_data=1000, step_size=0.01)
+    data = batch_of(images(model.decoder, 1000))
+    first, second = (algorithm.step(data) for _ in range(2))
+    assert first["step_size"].item() == pytest.approx(0.01)
+    assert second["step_size"].item() > 0.1
+    assert second["acceptance"].item() == pytest.approx(0.9, abs=0.04)
 
 
 def test_restarted_chains_forget_where_they_were():

@@ -17,9 +17,9 @@ from aevb_lib.types import Batch
 
 __all__ = ["MonteCarloEM", "OnlineMonteCarloEM"]
 
-# Chains that a processor moves at a time: 50,000 at once would not fit into its caches, and take
-# half as long again.
-CHUNK = 1_000
+# Chains that are moved before their step size is tuned: a fiftieth of a batch, and a hundred at
+# least. Tuned once per move of 50,000 chains, it would be ten times too short for sixteen of them.
+MIN_PIECE, NUM_PIECES = 100, 50
 
 
 class OnlineMonteCarloEM:
@@ -100,17 +100,15 @@ class OnlineMonteCarloEM:
         )
         chains = batch.indices.unsqueeze(-1).expand(*batch.indices.shape, self.codes.shape[-1])
         num_images = chains.shape[-2]
-        size = CHUNK if chains.device.type == "cpu" else num_images
+        size = max(MIN_PIECE, -(-num_images // NUM_PIECES))
         pieces = list(zip(batch.images.split(size, -2), chains.split(size, -2), strict=True))
-        step_size = self.step_size.clone()
-        moves = [self._move(*piece, step_size) for piece in pieces]
+        first_step = self.step_size.clone()
+        moves = [self._move(*piece) for piece in pieces]
         log_joint, acceptance = (
             torch.cat(values, -1).mean(-1) for values in zip(*moves, strict=True)
         )
-        # In place, as the codes: a step that is replayed finds its state where it was.
-        self.step_size.copy_(
-            hmc.adapt_step_size(step_size, acceptance, target=self.target_acceptance)
-        )
+        if chains.device.type != "cpu":  # the caches of a processor would not hold all at once
+            pieces = [(batch.images, chains)]
         for _ in range(self.num_updates):
             shares = (
                 self._log_joint(images, self.codes.gather(-2, chains)).mean(-1)
@@ -118,18 +116,24 @@ class OnlineMonteCarloEM:
                 for images, chains in pieces
             )
             ascend(shares, self.optimizer)
-        return {"log_joint": log_joint, "acceptance": acceptance, "step_size": step_size}
+        return {"log_joint": log_joint, "acceptance": acceptance, "step_size": first_step}
 
-    def _move(self, images: Tensor, chains: Tensor, step_size: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the chains of some images once; return their log-joints and acceptances."""
+    def _move(self, images: Tensor, chains: Tensor) -> tuple[Tensor, Tensor]:
+        """Move some chains once and tune the step size; return log-joints and acceptances."""
         log_density = partial(self._log_joint, images)
         state, info = hmc.step(
             hmc.init(log_density, self._codes_of(chains)),
             log_density,
-            step_size=step_size.unsqueeze(-1),
+            step_size=self.step_size.clone().unsqueeze(-1),
             num_leapfrog=self.num_leapfrog,
         )
+        # In place, here and below: a step that is replayed finds its state where it was.
         self.codes.scatter_(-2, chains, state.position)
+        self.step_size.copy_(
+            hmc.adapt_step_size(
+                self.step_size, info.acceptance.mean(-1), target=self.target_acceptance
+            )
+        )
         return state.log_density, info.acceptance
 
     def _log_joint(self, images: Tensor, codes: Tensor) -> Tensor:
@@ -168,6 +172,7 @@ class MonteCarloEM(OnlineMonteCarloEM):
     go on where they were). So the weights move five times for every N images seen, and not for
     every hundred: "Monte Carlo EM is not an on-line algorithm" (figure 3).
 
+    The step size is tuned after every fiftieth of the chains, so that a few moves suffice for it.
     A batch is the whole set: ``images.batches(len(images))``. The arguments are those of
     :class:`OnlineMonteCarloEM`, where they are described.
 

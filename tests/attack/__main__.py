@@ -35,6 +35,13 @@ def kinds_of(target: Target, argument: str) -> dict[str, Any]:
     return NUMBER_KINDS if argument in target.numbers else FLOAT_KINDS
 
 
+def is_finite(value: Any) -> bool:
+    """Whether all numbers in a value are finite: a tensor, a number, or a tuple of them."""
+    parts = value if isinstance(value, tuple) else (value,)
+    numbers = [torch.as_tensor(p) for p in parts if isinstance(p, int | float | torch.Tensor)]
+    return all(bool(number.isfinite().all()) for number in numbers)
+
+
 def outcome(target: Target, arguments: dict[str, Any]) -> str:
     """What came of a call, in a word, and why if it is a fault."""
     try:
@@ -48,7 +55,7 @@ def outcome(target: Target, arguments: dict[str, Any]) -> str:
         return f"FAULT: {type(error).__name__}: {str(error)[:120]}"
     try:
         if target.check(value, arguments):
-            return "right"
+            return "right" if is_finite(value) else "passed on"
     except Exception as error:
         return f"FAULT: no value, {type(error).__name__}: {str(error)[:80]}"
     is_extreme = any(
@@ -57,7 +64,7 @@ def outcome(target: Target, arguments: dict[str, Any]) -> str:
         and bool((given.isnan() | (given.abs() > 1e20)).any())
         for given in arguments.values()
     )
-    return "passed on" if is_extreme else "FAULT: wrong value"
+    return "passed on" if is_extreme and not is_finite(value) else "FAULT: wrong value"
 
 
 def attack() -> tuple[Outcomes, int]:

@@ -347,7 +347,11 @@ TARGETS: dict[str, Target] = {
         lambda like, z: aevb.standard_normal(like).log_prob(z),
         pair(D, "like", "z"),
         lambda v, a: close(
-            v, normal_truth(0 * a["like"].double(), 1 + 0 * a["like"].double(), a["z"]), 3e-3
+            v,
+            normal_truth(
+                torch.zeros_like(a["like"].double()), torch.ones_like(a["like"].double()), a["z"]
+            ),
+            3e-3,
         ),
     ),
     "LinearGaussian": Target(
