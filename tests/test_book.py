@@ -25,7 +25,9 @@ from tools.notebooks import (
     METADATA,
     code_cells,
     keep_outputs,
+    keep_pictures,
     lighter,
+    pictures,
     read_for_the_book,
     read_source,
 )
@@ -259,6 +261,21 @@ def test_contents_list_every_page_once() -> None:
     listed = [contents["root"], *chapters]
     pages = [f"book/{path.stem}" for path in (*SOURCES, *BOOK.glob("*.md"))]
     assert sorted(listed) == sorted(pages)
+
+
+def test_a_picture_that_looks_the_same_is_stored_again() -> None:
+    def notebook(level: int, **how: Any) -> Any:
+        file = io.BytesIO()
+        PIL.Image.new("RGB", (9, 9), (level,) * 3).save(file, "png", **how)
+        data = {"image/png": base64.b64encode(file.getvalue()).decode()}
+        output = nbformat.v4.new_output("display_data", data=data)
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])])
+
+    stored = notebook(100, compress_level=0)
+    for level, is_kept in ((100, True), (102, True), (110, False)):
+        made = notebook(level)
+        keep_pictures(made, stored)
+        assert (pictures(made) == pictures(stored)) is is_kept
 
 
 def test_outputs_are_kept_if_and_only_if_the_code_is_the_same() -> None:

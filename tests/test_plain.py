@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,23 @@ from typing import Any
 import nbformat
 import pytest
 
+from aevb_lib.explorer import EXPLORERS
 from tests.test_book import each_chapter, notebook_of
-from tools.plain import BOOK, Converter, is_check, places, source_cells
+from tools.plain import (
+    BOOK,
+    EQUATION,
+    SOURCES,
+    Converter,
+    citations,
+    is_check,
+    places,
+    source_cells,
+)
 
 RAW = re.compile(r"^:{3,}|^\([\w-]+\)=|\$\$ *\(|\{[a-z:]+\}`|^%|^\+\+\+", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+CHAPTERS = sorted(SOURCES.glob("[0-9][0-9]_*.md"))
 
 
 def texts(notebook: Any) -> list[str]:
@@ -62,6 +74,13 @@ def test_links_lead_somewhere(source: Path) -> None:
             assert (BOOK / (file or own)).is_file(), link
             if anchor:
                 assert anchor in anchors(file or own), link
+
+
+@each_chapter
+def test_commands_in_a_line_of_text_have_one_backslash(source: Path) -> None:
+    for text in (*texts(notebook_of(source)), *printed(notebook_of(source))):
+        for formula in re.findall(r"(?<!\$)\$[^$]+\$(?!\$)", text):
+            assert re.search(r"\\\\[A-Za-z]", formula) is None, formula
 
 
 @each_chapter
@@ -130,6 +149,11 @@ def test_cells_that_only_check_are_folded() -> None:
     assert not is_check("a = 1")
 
 
+def test_an_anchor_stands_above_its_own_equation() -> None:
+    text = "$$\na\n$$\n\nand\n\n$$\nb\n$$ (eq-b)"
+    assert EQUATION.findall(text) == [("b", "eq-b")]
+
+
 def test_an_equation_gets_its_number_and_an_anchor() -> None:
     (cell,) = convert("Thus,\n\n$$\na = b.\n$$ (eq-elbo)\n\nas in [this](#eq-elbo).")
     assert cell["source"] == (
@@ -180,3 +204,40 @@ def test_what_has_no_form_is_refused() -> None:
         convert(":::{tabs} a\nwords\n:::")
     with pytest.raises(KeyError, match="eq-nowhere"):
         convert("[this](#eq-nowhere)")
+
+
+@pytest.mark.parametrize("name", ["index", "playground", "tour"])
+def test_a_page_is_plain_in_its_file_and_more_in_the_book(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    plain = importlib.import_module("book_plain")
+    text = (BOOK / f"{name}.md").read_text("utf8")
+    assert re.search(r"^(`{3,}|:{3,})\{", text, re.MULTILINE) is None
+    for link in LINK.findall(text):
+        file, _, anchor = link.partition("#")
+        assert not file or (BOOK / file).is_file(), link
+        assert not anchor or anchor in ({*places()} if file else citations()), link
+    made = plain.with_directives(text)
+    assert "<!-- cards" not in made
+    assert "<!-- buttons" not in made
+    explorers = re.findall(r"^```\{explorer\} (.+)\n```$", made, re.MULTILINE)
+    assert len(explorers) == text.count("![") >= 1
+    assert set(explorers) <= set(EXPLORERS)
+    assert made.count("{button-ref}") == (2 if name == "index" else 0)
+    assert made.count("{grid-item-card}") == (len(CHAPTERS) + 1 if name == "index" else 0)
+
+
+def test_buttons_cards_and_explorers_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    plain = importlib.import_module("book_plain")
+    assert plain.with_directives(
+        "<!-- cards -->\n\n* [One](01_one.ipynb)\n\n  First.\n\n  *5 minutes*\n\n"
+        "* [Two](two.md)\n\n  More.\n\n<!-- end of cards -->\n\n"
+        "![A bell](../explorer/pictures/bound.webp)\\\n*A picture.*\n"
+    ) == (
+        "::::{grid} 1 2 2 2\n:gutter: 3\n\n"
+        ":::{grid-item-card} One\n:link: 01_one\n:link-type: doc\n\nFirst.\n\n*5 minutes*\n:::\n\n"
+        ":::{grid-item-card} Two\n:link: two\n:link-type: doc\n\nMore.\n:::\n::::\n\n"
+        "```{explorer} bound\n```\n"
+    )

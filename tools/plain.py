@@ -22,7 +22,8 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 SOURCES = BOOK / "sources"
 
 LABEL = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
-EQUATION = re.compile(r"^\$\$\n(.*?)\n\$\$ \(([\w-]+)\)$", re.MULTILINE | re.DOTALL)
+ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>$', re.MULTILINE)
+EQUATION = re.compile(r"^\$\$\n((?:(?!\$\$).)*?)\n\$\$ \(([\w-]+)\)$", re.MULTILINE | re.DOTALL)
 EXERCISE = re.compile(r"^:{3,}\{exercise(?:-start)?\}.*\n:label: (\S+)$", re.MULTILINE)
 FIGURE = re.compile(r"^:{3,}\{figure-md\} (\S+)$", re.MULTILINE)
 IMAGE = re.compile(r"!\[(.*?)\]\((\S+?)\)", re.DOTALL)
@@ -91,7 +92,9 @@ def places():
     """Every label of the book."""
     known = {}
     for path in sorted(BOOK.glob("*.md")):
-        known |= {label: Place(path.name) for label in LABEL.findall(path.read_text("utf8"))}
+        text = path.read_text("utf8")
+        labels = LABEL.findall(text) + ANCHOR.findall(text)  # see book_plain.py
+        known |= {label: Place(path.name) for label in labels}
     for path in sorted(SOURCES.glob("*.md")):
         chapter = re.match(r"\d*", path.stem)[0].lstrip("0")
         counts = dict.fromkeys(NUMBERED, 0)

@@ -44,6 +44,14 @@ def find_chromium() -> str:
     return found
 
 
+def load_pictures(page) -> None:
+    """Load what a reader's scrolling would: figures of dark pages wait for it."""
+    page.evaluate(
+        "Promise.all([...document.images].map(image => { image.loading = 'eager';"
+        " return image.decode().catch(() => {}); }))"
+    )
+
+
 def find_pages(book: Path, names: list[str]) -> list[Path]:
     """Every page of the book, or the ones with these names."""
     pages = sorted(page for page in book.rglob("*.html") if "_static" not in page.parts)
@@ -80,6 +88,17 @@ def wake_explorers(page) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
+def at_rest(place) -> bytes:
+    """A picture of what moves or computes: taken again until it stays the same for a second."""
+    shot = place.screenshot()
+    for _ in range(60):
+        place.page.wait_for_timeout(1000)
+        before, shot = shot, place.screenshot()
+        if shot == before:
+            return shot
+    sys.exit("An explorer moves for a minute without end.")
+
+
 def shoot_explorers(browser) -> None:
     """Write the picture of each explorer that notebooks show until their cell is run."""
     PICTURES.mkdir(exist_ok=True)
@@ -87,8 +106,7 @@ def shoot_explorers(browser) -> None:
     for name in EXPLORERS:
         page.set_content(explorer_page(name))
         wake_explorers(page)
-        page.wait_for_timeout(500)  # what moves comes to rest
-        shot = page.locator(".aevb-explorer").screenshot()
+        shot = at_rest(page.locator(".aevb-explorer"))
         with Image.open(io.BytesIO(shot)) as picture:
             picture.convert("RGB").save(PICTURES / f"{name}.webp", quality=45, method=6)
 
@@ -133,6 +151,7 @@ def main() -> None:
                     page.evaluate("window.MathJax?.startup?.promise")
                     page.evaluate("document.fonts.ready")
                     wake_explorers(page)
+                    load_pictures(page)
                     if options.unfold:
                         page.evaluate(
                             "document.querySelectorAll('details').forEach(d => d.open = true);"

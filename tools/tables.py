@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "book" / "index.md")
 FIGURE = ROOT / "book" / "_assets" / "figures" / "manifold.png"
 SOURCES = ROOT / "book" / "sources"
-CARD = re.compile(r"(:link: (\d\d_\w+)\n(?:(?!:::).*\n)*?\*)\d+ minutes\*")
+CARD = re.compile(r"(\]\((\d\d_\w+)\.ipynb\)\n(?:\n|  .*\n)*?  \*)\d+ minutes\*")
 WORDS_PER_MINUTE = 200
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

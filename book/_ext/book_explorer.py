@@ -3,8 +3,9 @@
     ```{explorer} latent-map
     ```
 
-Notebooks have a cell with `aevb_lib.explorer.embed("latent-map")` instead. Script and style sheet
-go only on pages that hold an explorer.
+A page's file has the explorer's picture in this place (see book_plain.py), a notebook a cell with
+`aevb_lib.explorer.embed("latent-map")`. Script and style sheet go only on pages that hold an
+explorer.
 """
 
 from pathlib import Path

@@ -38,9 +38,12 @@ window.audit = (() => {
     return problems;
   }
 
-  function images() {
+  // Also those of the other mode, which are not loaded until they are seen.
+  async function images() {
     const problems = [];
     for (const image of all("img")) {
+      image.loading = "eager";
+      await image.decode().catch(() => {}); // what cannot be decoded has no width
       const name = image.getAttribute("src").split("/").pop();
       if (!image.complete || !image.naturalWidth) problems.push(`image not loaded: ${name}`);
       const alt = (image.getAttribute("alt") || "").trim();

@@ -78,7 +78,7 @@ def test_a_dark_page_prints_light_and_whole(
     assert [line for line in lines if squeezed(line)[-10:] not in text] == []
 
     # Each figure once, which it is not if it is cut, and on one page with its caption.
-    figures = page.locator(".bd-article figure img").count()
+    figures = page.locator(".bd-article figure img.in-light").count()
     assert len(objects(document, raw.FPDF_PAGEOBJ_IMAGE)) == figures > 0
     for sheet in document:
         captions = re.findall(r"^Figure \d+\.\d+", sheet.get_textpage().get_text_bounded(), re.M)

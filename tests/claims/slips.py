@@ -282,20 +282,20 @@ SLIPS = (
     Slip(
         "gradient with the wrong sign",
         "ascent",
-        "torch.full_like(objective, -1.0)",
-        "torch.full_like(objective, 1.0)",
+        "torch.full_like(part, -1.0)",
+        "torch.full_like(part, 1.0)",
     ),
     Slip(
         "gradient a thousandth of its size",
         "ascent",
-        "torch.full_like(objective, -1.0)",
-        "torch.full_like(objective, -1e-3)",
+        "torch.full_like(part, -1.0)",
+        "torch.full_like(part, -1e-3)",
     ),
     Slip(
         "gradients never cleared",
         "ascent",
-        "    optimizer.zero_grad()\n    # Opt",
-        "    # Opt",
+        "    optimizer.zero_grad()\n    for part",
+        "    for part",
     ),
     Slip(
         "initial weights twice as large",
