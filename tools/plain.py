@@ -95,9 +95,12 @@ def places():
         text = path.read_text("utf8")
         labels = LABEL.findall(text) + ANCHOR.findall(text)  # see book_plain.py
         known |= {label: Place(path.name) for label in labels}
-    for path in sorted(SOURCES.glob("*.md")):
+    counts_of = {}
+    pages = re.findall(r"file: book/(\S+)", (BOOK.parent / "_toc.yml").read_text("utf8"))
+    for path in filter(Path.exists, (SOURCES / f"{page}.md" for page in pages)):
         chapter = re.match(r"\d*", path.stem)[0].lstrip("0")
-        counts = dict.fromkeys(NUMBERED, 0)
+        # Pages without a number share their counts, as in Sphinx: one goes on where another ends.
+        counts = counts_of.setdefault(chapter, dict.fromkeys(NUMBERED, 0))
         for kind, label in (found for cell in source_cells(path) for found in _labels(cell)):
             if kind in counts:
                 counts[kind] += 1
