@@ -63,6 +63,14 @@ def test_steps_are_chosen_on_noise_that_is_in_no_figure():
             }
 
 
+def test_the_last_row_of_a_run_is_its_end():
+    """What a run has reached is read there, and measured nowhere else."""
+    for study in (FIGURE_3, TEN_STREAMS):
+        for run in study.runs:
+            total = run.epochs * run.steps_per_epoch
+            assert study.rows_of(run, total)[-1] == total
+
+
 def test_names_are_each_runs_own():
     for study in (FIGURE_2, FIGURE_3, TEN_STREAMS, STEP_SIZES):
         assert len({run.name for run in study.runs}) == len(study.runs)

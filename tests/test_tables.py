@@ -4,7 +4,9 @@ import importlib.util
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
+import torch
 
 from aevb_lib.experiments import (
     Result,
@@ -14,6 +16,7 @@ from aevb_lib.experiments import (
     latent_dimension_table,
     mean_and_interval,
     mean_and_spread,
+    metric_after,
     metric_at,
     recorded_band,
     regimes_table,
@@ -70,6 +73,19 @@ def test_between_rows_a_metric_is_linear_in_the_logarithm_of_the_step():
     for step in (9.9, 4001):
         with pytest.raises(ValueError, match="outside the rows, 10 to 4000"):
             metric_at(recorded, "elbo", step)
+
+
+def test_runs_of_other_batches_are_compared_after_as_many_images():
+    results = []
+    for batch_size in (10, 50):
+        steps = [(k // batch_size, float(-k)) for k in (100, 1000)]
+        history = History([Record(n, n / 10, 0, 0.0, {"elbo": value}) for n, value in steps])
+        run = TrainedRun("latent-dimension", "vae", 2, 0, batch_size=batch_size)
+        results.append(Result(run, history, {}, {}))
+    assert metric_after(results, "elbo", 100) == [-100.0, -100.0]
+    assert metric_after(results, "elbo", 1000) == [-1000.0, -1000.0]
+    with pytest.raises(ValueError, match="outside the rows, 2 to 20"):
+        metric_after(results[1:], "elbo", 99)
 
 
 def test_a_row_is_the_last_epoch_over_seeds():
@@ -233,7 +249,9 @@ def test_impossible_bands():
 def test_an_interval_is_where_the_mean_is_to_be_expected(level, quantile):
     reach = quantile / 3**0.5
     assert interval_of_mean([1.0, 2.0, 3.0], level) == pytest.approx((2 - reach, 2 + reach), 1e-3)
-    assert mean_and_interval([1.0, 2.0, 3.0]) == "2.0 [−0.5, 4.5]"
+    for values in ([1.0, 2.0, 3.0], torch.arange(1, 4), np.arange(1.0, 4.0)):
+        assert mean_and_interval(values) == "2.0 [−0.5, 4.5]"
+        assert mean_and_spread(values) == "2.0 (1.0)"
 
 
 def test_impossible_intervals():

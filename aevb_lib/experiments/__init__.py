@@ -22,6 +22,7 @@ from aevb_lib.experiments.summaries import (
     interval_of_mean,
     mean_and_interval,
     mean_and_spread,
+    metric_after,
     metric_at,
     recorded_band,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "measure_codes",
     "measure_densities",
     "measure_paths",
+    "metric_after",
     "metric_at",
     "new_learner",
     "record",

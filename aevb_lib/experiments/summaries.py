@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import mean, stdev
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -16,6 +17,7 @@ __all__ = [
     "interval_of_mean",
     "mean_and_interval",
     "mean_and_spread",
+    "metric_after",
     "metric_at",
     "recorded_band",
 ]
@@ -62,6 +64,29 @@ def metric_at(result: Result, metric: str, step: float) -> float:
     return float(np.interp(np.log(step), np.log(steps), result.history[metric]))
 
 
+def metric_after(results: Iterable[Result], metric: str, images: float) -> list[float]:
+    """Return a recorded metric of several runs after so many images seen, one value per run.
+
+    Args:
+        results: Results with histories; the size of their batches may differ.
+        metric: Column of the histories.
+        images: Number of training images seen, with repetition; see :func:`metric_at`.
+
+    Raises:
+        ValueError: If a run has no row as early, or none as late.
+
+    Example:
+        >>> from aevb_lib.experiments import load_result
+        >>> streams = [r for r in load_result("ten-streams") if r.run.algorithm == "batch-mcem"]
+        >>> early, late = (
+        ...     metric_after(streams, "hmc_log_likelihood", images) for images in (50_000, 800_000)
+        ... )
+        >>> max(early) < min(late)
+        True
+    """
+    return [metric_at(result, metric, images / result.run.batch_size) for result in results]
+
+
 def recorded_band(
     results: Sequence[Result], metric: str = "elbo", *, epoch: int = 1
 ) -> tuple[float, float]:
@@ -106,13 +131,13 @@ def recorded_band(
     return mean(values) - reach, mean(values) + reach
 
 
-def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
+def mean_and_spread(values: Iterable[SupportsFloat], digits: int = 1) -> str:
     """Return ``mean (standard deviation)`` over seeds; of one seed, only its value.
 
     In this book ± is a standard error, of an average; a spread stands in parentheses.
 
     Args:
-        values: One number per seed.
+        values: One number per seed, in a list, a tensor or whatever holds numbers.
         digits: Digits after the point.
 
     Raises:
@@ -122,19 +147,20 @@ def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
         >>> mean_and_spread([-102.1, -102.3, -102.2])
         '−102.2 (0.1)'
     """
-    if not values:
+    numbers = [float(value) for value in values]
+    if not numbers:
         raise ValueError("no values to average")
-    text = f"{mean(values):z.{digits}f}"  # z: what rounds to zero is not negative
-    if len(values) > 1:
-        text += f" ({stdev(values):.{digits}f})"
+    text = f"{mean(numbers):z.{digits}f}"  # z: what rounds to zero is not negative
+    if len(numbers) > 1:
+        text += f" ({stdev(numbers):.{digits}f})"
     return text.replace("-", "−")  # a minus sign, not a hyphen
 
 
-def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
+def mean_and_interval(values: Iterable[SupportsFloat], digits: int = 1) -> str:
     """Return ``mean [low, high]`` with the ends of :func:`interval_of_mean`.
 
     Args:
-        values: One number per seed, at least two.
+        values: One number per seed, at least two; see :func:`mean_and_spread`.
         digits: Digits after the point.
 
     Raises:
@@ -144,12 +170,13 @@ def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
         >>> mean_and_interval([-102.1, -102.3, -102.2])
         '−102.2 [−102.4, −102.0]'
     """
-    low, high = interval_of_mean(values)
-    text = f"{mean(values):z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
+    numbers = [float(value) for value in values]
+    low, high = interval_of_mean(numbers)
+    text = f"{mean(numbers):z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
     return text.replace("-", "−")
 
 
-def interval_of_mean(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+def interval_of_mean(values: Iterable[SupportsFloat], level: float = 0.95) -> tuple[float, float]:
     r"""Return where the mean over infinitely many training seeds is to be expected.
 
     The interval of Student's t from the n seeds there are, at 95 %
@@ -157,7 +184,7 @@ def interval_of_mean(values: Sequence[float], level: float = 0.95) -> tuple[floa
     same seeds are compared by the interval of their differences, seed by seed.
 
     Args:
-        values: One number per seed, at least two.
+        values: One number per seed, at least two; see :func:`mean_and_spread`.
         level: Probability that such an interval holds the mean.
 
     Returns:
@@ -173,10 +200,11 @@ def interval_of_mean(values: Sequence[float], level: float = 0.95) -> tuple[floa
     """
     from scipy.stats import t  # heavy, and seldom needed
 
-    if len(values) < 2:
+    numbers = [float(value) for value in values]
+    if len(numbers) < 2:
         raise ValueError("one value has no interval: give at least two")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, not {level}")
-    center = mean(values)
-    reach = float(t.ppf((1 + level) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    center = mean(numbers)
+    reach = float(t.ppf((1 + level) / 2, len(numbers) - 1)) * stdev(numbers) / len(numbers) ** 0.5
     return center - reach, center + reach

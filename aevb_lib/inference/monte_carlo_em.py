@@ -88,7 +88,8 @@ class OnlineMonteCarloEM:
         Returns:
             ``log_joint``, :math:`\log p_\theta(x, z)` of images and their new codes before the
             first update, averaged over the batch, in nats per image; and, without a unit,
-            ``acceptance``, the average acceptance probability, and ``step_size`` of this move.
+            ``acceptance``, the average acceptance probability, and ``step_size``, with which the
+            move began.
 
         Raises:
             IndexError: If an image's index is not below ``num_data``; noticed in every step on
@@ -172,7 +173,8 @@ class MonteCarloEM(OnlineMonteCarloEM):
     go on where they were). So the weights move five times for every N images seen, and not for
     every hundred: "Monte Carlo EM is not an on-line algorithm" (figure 3).
 
-    The step size is tuned after every fiftieth of the chains, so that a few moves suffice for it.
+    The step size is tuned after every fiftieth of the chains, or every hundred of fewer, so that a
+    few moves suffice for it.
     A batch is the whole set: ``images.batches(len(images))``. The arguments are those of
     :class:`OnlineMonteCarloEM`, where they are described.
 
