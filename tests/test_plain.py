@@ -237,7 +237,8 @@ def test_buttons_cards_and_explorers_of_a_page(monkeypatch: pytest.MonkeyPatch) 
         "![A bell](../explorer/pictures/bound.webp)\\\n*A picture.*\n"
     ) == (
         "::::{grid} 1 2 2 2\n:gutter: 3\n\n"
-        ":::{grid-item-card} One\n:link: 01_one\n:link-type: doc\n\nFirst.\n\n*5 minutes*\n:::\n\n"
+        ":::{grid-item-card} 1. One\n:link: 01_one\n:link-type: doc\n\n"
+        "First.\n\n*5 minutes*\n:::\n\n"
         ":::{grid-item-card} Two\n:link: two\n:link-type: doc\n\nMore.\n:::\n::::\n\n"
         "```{explorer} bound\n```\n"
     )

@@ -148,6 +148,9 @@ def main() -> None:
                 for path in pages:
                     page = context.new_page()
                     page.goto(path.as_uri(), wait_until="load")
+                    # Chromium folds the window to one pixel and back before it takes a whole page,
+                    # and would take the sidebar on its way.
+                    page.add_style_tag(content="* { transition: none !important }")
                     page.evaluate("window.MathJax?.startup?.promise")
                     page.evaluate("document.fonts.ready")
                     wake_explorers(page)

@@ -1,7 +1,8 @@
 """Pages of text are plain Markdown, as GitHub shows it; the book makes more of it.
 
     <!-- buttons -->             a paragraph of links becomes buttons, the first one filled
-    <!-- cards -->               a list whose items begin with a link becomes a grid of cards
+    <!-- cards -->               a list whose items begin with a link becomes a grid of cards,
+                                 those of chapters with their number
 
 each up to `<!-- end of buttons -->` or `<!-- end of cards -->`. The picture of an explorer becomes
 the explorer itself; a line in italics right below it is for readers of the file. An anchor becomes
@@ -28,10 +29,12 @@ def buttons(text):
 
 
 def cards(text):
-    items = CARD.findall(text)
-    return GRID.format(
-        "\n".join(ITEM.format(*words, textwrap.dedent(body).strip()) for *words, body in items)
-    )
+    made = []
+    for title, page, body in CARD.findall(text):
+        number = re.match(r"0*(\d*)", page)[1]  # of a chapter
+        title = f"{number}. {title}" if number else title
+        made.append(ITEM.format(title, page, textwrap.dedent(body).strip()))
+    return GRID.format("\n".join(made))
 
 
 def with_directives(text):

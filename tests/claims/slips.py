@@ -442,7 +442,7 @@ SLIPS = (
     Slip(
         "intervals that forget the √n",
         "experiments.summaries",
-        "stdev(values) / len(values) ** 0.5",
-        "stdev(values)",
+        "stdev(numbers) / len(numbers) ** 0.5",
+        "stdev(numbers)",
     ),
 )
