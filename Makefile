@@ -24,10 +24,10 @@ tables: $(INSTALLED)  ## write the tables of README.md and book/index.md from th
 	$(BIN)/python tools/tables.py
 
 mutate: $(INSTALLED)  ## try which asserts of the chapters notice which slips (hours; ARGS=02_elbo)
-	$(BIN)/python -m tests.claims mutate --jobs 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.claims mutate --jobs 2 $(ARGS)
 
 reseed: $(INSTALLED)  ## execute the chapters under other states of the generators (hours)
-	$(BIN)/python -m tests.claims reseed --jobs 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.claims reseed --jobs 2 $(ARGS)
 
 screenshots: $(INSTALLED)  ## take pictures of every page of the built book
 	$(BIN)/python tools/screenshots.py _build/screenshots

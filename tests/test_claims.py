@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.claims.chapters import Outcome, code_cells, with_slip
+from tests.claims.chapters import Outcome, code_cells, place_of
 from tests.claims.page import PAGE, idle_asserts, is_far, with_records
-from tests.claims.records import MUTATIONS, STATES, Mutations, summary_of_states
+from tests.claims.records import MUTATIONS, STATES, Mutations, Outcomes, summary_of_states
 from tests.claims.slips import SLIPS, Slip
 from tests.interpreter import ROOT, answer_of
 
@@ -31,7 +31,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from tests.claims.__main__ import in_processes, meets
+from tests.claims.__main__ import first_cell, in_processes, outcomes_with_slips
 from tests.claims.chapters import execute
 from tests.claims.slips import SLIPS, install
 from tests.claims.states import enter
@@ -43,18 +43,21 @@ def run(name, state):
     if name:
         install(slips[name])
     enter(state)
-    return execute(cells, watch=Path(sys.argv[2]))
+    return execute(cells, watch=None if name else Path(sys.argv[2]))
 
 slip, other = "\u03c3\u2074 for \u03c3\u00b2 in the KL", "gradient with the wrong sign"
 tasks = [("", 0), ("", 1), ("", 2), (slip, 0), (other, 0)]
 found = dict(in_processes(1, run, tasks))
 right = found["", 0]
+first = {slip: first_cell("x", slip, cells, right) for slip in SLIPS}
+met = {slip: cell for slip, cell in first.items() if cell is not None}
 print(json.dumps({
-    "right": asdict(right),
+    "right": {**asdict(right), "called": None},
     "states": [found["", state].printed["2"] for state in (0, 1, 2)],
     "sigma": asdict(found[tasks[3]]),
     "sign": asdict(found[tasks[4]]),
-    "met": [slip.name for slip in SLIPS if not slip.is_of_a_chapter and meets("x", slip, right)],
+    "met": {slip.name: cell for slip, cell in met.items()},
+    "forked": {slip.name: asdict(wrong) for slip, wrong in outcomes_with_slips(cells, met, 2)},
 }))
 """
 
@@ -77,6 +80,18 @@ def test_an_error_ends_its_cell_and_is_no_failed_assert(found):
     assert found["right"]["errors"] == {"3": "KeyError: 'a fault'"}
 
 
+def test_a_cell_that_never_ends_is_given_up():
+    script = """
+import tests.claims.chapters as chapters
+chapters.PATIENCE = 0.3
+outcome = chapters.execute(["while True: pass", "print('on')"])
+print(__import__("json").dumps([outcome.errors, outcome.printed["1"]]))
+"""
+    errors, printed = answer_of("-c", script)
+    assert errors == {"0": "TimeoutError: more than 0.3 s of a processor"}
+    assert printed == "on"
+
+
 def test_a_slip_fails_what_it_touches(found):
     assert found["sigma"]["failed"] == ["1.1", "1.2"]  # it stays positive
     assert found["sign"]["failed"] == []
@@ -86,6 +101,14 @@ def test_a_chapter_meets_the_slips_whose_lines_it_runs(found):
     assert "KL without its ½" in found["met"]
     assert "gradient with the wrong sign" not in found["met"]
     assert "an acceptance that is always one" not in found["met"]
+    assert found["met"]["KL without its ½"] == 1  # the library is imported before
+
+
+def test_a_slip_put_in_on_the_way_does_what_it_does_from_the_start(found):
+    assert list(found["forked"]) != []
+    assert set(found["forked"]) == set(found["met"])
+    name = "σ⁴ for σ² in the KL"
+    assert found["forked"][name] == found["sigma"]
 
 
 def test_states_change_the_draws_of_equal_seeds(found):
@@ -101,8 +124,7 @@ def test_names_of_slips_differ_and_there_are_many():
 def test_a_slip_finds_its_place(slip):
     if slip.is_of_a_chapter:
         cells = code_cells(slip.module)
-        changed = with_slip(cells, slip)
-        assert sum(a != b for a, b in zip(cells, changed, strict=True)) == 1
+        assert slip.applied_to(cells[place_of(slip, cells)]) not in cells
         return
     source = slip.path.read_text(encoding="utf-8")
     changed = slip.applied_to(source)
@@ -139,17 +161,29 @@ def test_a_large_number_is_not_far_by_rounding():
 
 def test_one_more_slip_is_one_more_run(tmp_path):
     record = Mutations(tmp_path / "mutations.json")
-    record.begin("01_a", "code", {"0.0": "x"}, {"old": True, "unmet": False})
+    record.begin("01_a", "code", {"0.0": "x"}, {"old": 3, "unmet": None})
     record.add("01_a", "old", ["0.0"], [])
     assert record.knows("01_a", "code", ["old", "unmet"])
     assert not record.knows("01_a", "code", ["old", "unmet", "new"])
-    record.begin("01_a", "code", {"0.0": "x"}, {"old": True, "unmet": False, "new": True})
-    assert record.read()["01_a"]["missing"] == ["new"]
+    record.begin("01_a", "code", {"0.0": "x"}, {"old": 3, "unmet": None, "new": 0})
+    assert record.read()["01_a"]["missing"] == {"new": 0}
     assert record.read()["01_a"]["slips"] == {"old": {"failed": ["0.0"], "errors": []}}
-    record.begin("01_a", "other code", {"0.0": "x"}, {"old": True, "unmet": False})
-    assert record.read()["01_a"]["missing"] == ["old"]
+    record.begin("01_a", "other code", {"0.0": "x"}, {"old": 3, "unmet": None})
+    assert record.read()["01_a"]["missing"] == {"old": 3}
     record.forget(["01_a"])
     assert record.read() == {}
+
+
+def test_outcomes_of_single_states_are_kept_to_go_on_from(tmp_path):
+    kept = Outcomes(tmp_path / "claims")
+    outcome = Outcome({"0.0": "x"}, ["0.0"], {"1": "KeyError: 'a'"}, {"0": "3 ± 1"})
+    kept.put("01_a", "code", 0, outcome)
+    assert kept.has("01_a", "code", 0)
+    assert not kept.has("01_a", "other code", 0)
+    assert not kept.has("01_a", "code", 1)
+    assert kept.read("01_a", "code", 0) == {0: outcome}
+    kept.forget(["01_a"])
+    assert not kept.has("01_a", "code", 0)
 
 
 # --- what is recorded
@@ -162,7 +196,7 @@ def test_the_page_says_what_is_recorded():
 
 def test_another_record_would_change_the_page(monkeypatch):
     noticed = {"KL term twice (β = 2)": {"failed": ["1.0"] * 77, "errors": []}}
-    entry = {"code": "", "asserts": {"1.0": "x > 0"}, "missing": [], "slips": noticed}
+    entry = {"code": "", "asserts": {"1.0": "x > 0"}, "missing": {}, "slips": noticed}
     record = MUTATIONS.read() | {"02_elbo": entry}
     monkeypatch.setattr(type(MUTATIONS), "read", lambda self: record)
     text = PAGE.read_text(encoding="utf-8")

@@ -5,19 +5,23 @@
     python -m tests.claims reseed --states 20      every chapter under twenty other states
     python -m tests.claims write                   writes both records into their page
 
-Both are resumable: what is recorded of a chapter whose code has not changed is not run again,
-unless `--again` says so, as it should after a change of the library. `--jobs 2` runs two chapters
-at a time.
+Both are resumable: what was run of a chapter whose code has not changed is not run again, unless
+`--again` says so, as it should after a change of the library. `--jobs 2` runs two at a time. A
+chapter is the same with a slip and without it until a cell runs the slip's line, so `mutate` runs
+it once and forks before that cell. Set `OMP_NUM_THREADS=1`: a pool of threads does not survive a
+fork.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,39 +31,88 @@ from tests.claims.chapters import (
     code_cells,
     execute,
     fingerprint,
-    with_slip,
+    place_of,
 )
 from tests.claims.page import write_page
-from tests.claims.records import MUTATIONS, STATES, summary_of_states
+from tests.claims.records import MUTATIONS, OUTCOMES, STATES, summary_of_states
 from tests.claims.slips import SLIPS, Slip, install
 from tests.claims.states import enter
 
 LIBRARY = Path(__file__).parents[2] / "aevb_lib"
 
 
-def run_with_slip(chapter: str, slip: Slip | None) -> Outcome:
-    """Execute a chapter with a slip, or as it is while its calls are watched."""
-    cells = code_cells(chapter)
-    if slip is None:
-        return execute(cells, watch=LIBRARY)
+def run_watched(chapter: str) -> Outcome:
+    """Execute a chapter as it is, while its calls are watched."""
+    return execute(code_cells(chapter), watch=LIBRARY)
+
+
+def first_cell(chapter: str, slip: Slip, cells: list[str], outcome: Outcome) -> int | None:
+    """Return the first cell that runs the line of a slip; None if the chapter never does.
+
+    Args:
+        chapter: Name of the chapter.
+        slip: The slip.
+        cells: The chapter's cells.
+        outcome: What came of them while they were watched.
+    """
     if slip.is_of_a_chapter:
-        return execute(with_slip(cells, slip))
-    install(slip)
-    return execute(cells)
+        return place_of(slip, cells) if slip.module == chapter else None
+    place = slip.function()
+    return 0 if place is None else outcome.called.get(place)
+
+
+def try_slips(
+    cells: list[str],
+    first_cells: dict[Slip, int],
+    jobs: int,
+    say: Callable[[Slip, Outcome], None],
+) -> None:
+    """Execute a chapter once, and from its first cell on once more with each slip.
+
+    Call it in a process of its own, which ends here.
+
+    Args:
+        cells: The chapter's cells.
+        first_cells: First cell that runs the line of each slip to be tried.
+        jobs: Slips that run at a time.
+        say: Called with a slip and what came of the chapter, in the process that ran it.
+    """
+    children: set[int] = set()
+    mine: list[Slip] = []  # empty in the process that runs the chapter as it is
+
+    def fork(number: int) -> None:
+        if mine:
+            return
+        for slip in (slip for slip, first in first_cells.items() if first == number):
+            if len(children) >= jobs:
+                children.remove(os.wait()[0])
+            if child := os.fork():
+                children.add(child)
+                continue
+            mine.append(slip)
+            if slip.is_of_a_chapter:
+                cells[number] = slip.applied_to(cells[number])
+            else:
+                install(slip)
+            return
+        if number == max(first_cells.values()):
+            while children:
+                children.remove(os.wait()[0])
+            os._exit(0)
+
+    try:
+        outcome = execute(cells, before_cell=fork)
+        say(mine[0], outcome)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)  # a child must not go on with what its parent was about to do
 
 
 def run_in_state(chapter: str, state: int) -> Outcome:
     """Execute a chapter in another state of the generators; state 0 is the reader's."""
     enter(state)
     return execute(code_cells(chapter))
-
-
-def meets(chapter: str, slip: Slip, outcome: Outcome) -> bool:
-    """Whether a chapter, as it was watched, runs the line that a slip is in."""
-    if slip.is_of_a_chapter:
-        return slip.module == chapter
-    place = slip.function()
-    return place is None or place in {(file, line) for file, line in outcome.called}
 
 
 def in_processes(
@@ -84,46 +137,77 @@ def mutate(chapters: list[str], jobs: int, *, again: bool) -> None:
     names = [slip.name for slip in SLIPS]
     codes = {name: fingerprint(code_cells(name)) for name in chapters}
     todo = [name for name in chapters if not MUTATIONS.knows(name, codes[name], names)]
-    for (chapter, _), right in in_processes(jobs, run_with_slip, [(name, None) for name in todo]):
+    for (chapter,), right in in_processes(jobs, run_watched, [(name,) for name in todo]):
         if right.failed or right.errors:
             sys.exit(f"{chapter} does not hold as it is: {right.failed} {right.errors}")
-        met = {slip.name: meets(chapter, slip, right) for slip in SLIPS}
-        MUTATIONS.begin(chapter, codes[chapter], right.asserts, met)
-    tasks = [
-        (name, slip)
-        for name in chapters
-        for slip in SLIPS
-        if slip.name in MUTATIONS.read()[name]["missing"]
-    ]
+        first = {s.name: first_cell(chapter, s, code_cells(chapter), right) for s in SLIPS}
+        MUTATIONS.begin(chapter, codes[chapter], right.asserts, first)
     started = time.monotonic()
-    for done, ((chapter, slip), wrong) in enumerate(in_processes(jobs, run_with_slip, tasks), 1):
-        MUTATIONS.add(chapter, slip.name, wrong.failed, sorted(wrong.errors, key=int))
-        noticed = f"{len(wrong.failed)} asserts, {len(wrong.errors)} errors"
-        minutes = (time.monotonic() - started) / 60
-        print(
-            f"{minutes:5.1f} min {done}/{len(tasks)} {chapter}: {slip.name}: {noticed}", flush=True
-        )
+    for chapter in chapters:
+        missing = MUTATIONS.read()[chapter]["missing"]
+        first_cells = {slip: missing[slip.name] for slip in SLIPS if slip.name in missing}
+        for slip, wrong in outcomes_with_slips(code_cells(chapter), first_cells, jobs):
+            MUTATIONS.add(chapter, slip.name, wrong.failed, sorted(wrong.errors, key=int))
+            noticed = f"{len(wrong.failed)} asserts, {len(wrong.errors)} errors"
+            minutes = (time.monotonic() - started) / 60
+            print(f"{minutes:5.1f} min {chapter}: {slip.name}: {noticed}", flush=True)
+        if silent := MUTATIONS.read()[chapter]["missing"]:
+            sys.exit(f"{chapter} ended without a word with {', '.join(silent)}")
+
+
+def outcomes_with_slips(
+    cells: list[str], first_cells: dict[Slip, int], jobs: int
+) -> Iterator[tuple[Slip, Outcome]]:
+    """Yield what comes of a chapter's cells with each slip, as it comes."""
+    if not first_cells:
+        return
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    lock = context.Lock()
+
+    def say(slip: Slip, outcome: Outcome) -> None:
+        with lock:
+            sender.send((slip, outcome))
+
+    process = context.Process(target=try_slips, args=(cells, first_cells, jobs, say))
+    process.start()
+    sender.close()
+    with contextlib.suppress(EOFError):  # when the last process that can say something has ended
+        while True:
+            yield receiver.recv()
+    process.join()
 
 
 def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
     """Record which asserts fail under other states, and how printed numbers vary."""
     if again:
         STATES.forget(chapters)
-    todo = [name for name in chapters if not _is_recorded(name, states)]
-    outcomes: dict[str, dict[int, Outcome]] = {name: {} for name in todo}
+        OUTCOMES.forget(chapters)
+    codes = {name: fingerprint(code_cells(name)) for name in chapters}
+    todo = [name for name in chapters if not _is_recorded(name, codes[name], states)]
     tasks = [(name, state) for name in todo for state in range(states + 1)]
+    tasks = [(name, state) for name, state in tasks if not OUTCOMES.has(name, codes[name], state)]
+
+    def record(name: str) -> None:
+        if all(OUTCOMES.has(name, codes[name], state) for state in range(states + 1)):
+            outcomes = OUTCOMES.read(name, codes[name], states)
+            STATES.put(name, summary_of_states(codes[name], outcomes))
+
+    started = time.monotonic()
     for (chapter, state), outcome in in_processes(jobs, run_in_state, tasks):
-        outcomes[chapter][state] = outcome
-        print(f"{chapter} {state}: {outcome.failed} {outcome.errors}", flush=True)
-        if len(outcomes[chapter]) == states + 1:
-            code = fingerprint(code_cells(chapter))
-            STATES.put(chapter, summary_of_states(code, outcomes[chapter]))
+        OUTCOMES.put(chapter, codes[chapter], state, outcome)
+        minutes = (time.monotonic() - started) / 60
+        print(
+            f"{minutes:5.1f} min {chapter} {state}: {outcome.failed} {outcome.errors}", flush=True
+        )
+        record(chapter)
+    for name in todo:
+        record(name)
 
 
-def _is_recorded(chapter: str, states: int) -> bool:
+def _is_recorded(chapter: str, code: str, states: int) -> bool:
     entry = STATES.read().get(chapter, {"code": "", "states": 0})
-    is_current: bool = entry["code"] == fingerprint(code_cells(chapter))
-    return is_current and entry["states"] >= states
+    return bool(entry["code"] == code and entry["states"] >= states)
 
 
 def main() -> None:

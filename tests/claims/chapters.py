@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 from tests.claims.slips import Slip
 
 BOOK = Path(__file__).parents[2] / "book"
+PATIENCE = 240  # processor seconds for a cell, thrice what the longest takes: a slip may never end
 
 
 def chapter_names() -> list[str]:
@@ -45,44 +47,55 @@ class Outcome:
         failed: Places of asserts that did not hold.
         errors: First line of the error by number of the cell that it ended.
         printed: Text that each cell printed or displayed, by its number.
-        called: File and first line of every function of the library that was called, if asked for.
+        called: First cell that called a function of the library, by the function's file and first
+            line, if asked for.
     """
 
     asserts: dict[str, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
-    called: list[tuple[str, int]] = field(default_factory=list)
+    called: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
-def execute(cells: list[str], *, watch: Path | None = None) -> Outcome:
+def execute(
+    cells: list[str],
+    *,
+    watch: Path | None = None,
+    before_cell: Callable[[int], None] = lambda _: None,
+) -> Outcome:
     """Run cells one after the other, as a notebook does, and go on after what goes wrong.
 
     An assert that does not hold is noted, and the cell goes on behind it. Any other error ends its
-    cell. Call it in a process of its own.
+    cell, as does a time limit. Call it in a process of its own.
 
     Args:
         cells: Sources of the cells.
         watch: Folder of a package whose called functions are to be noted; slows everything down.
+        before_cell: Called with the number of each cell before it runs, and may change ``cells``
+            from there on.
     """
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
     os.chdir(BOOK)
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGPROF, _give_up)
     shell = InteractiveShell.instance()
     shell.showtraceback = lambda *_, **__: None  # type: ignore[method-assign]
     outcome = Outcome()
     watcher = _Watcher(outcome)
     shell.ast_transformers.append(watcher)
     shell.push({"__note__": watcher.note}, interactive=False)
-    called: set[tuple[str, int]] = set()
     if watch is not None:
-        sys.setprofile(_recorder(str(watch), called))
-    for number, source in enumerate(cells):
+        sys.setprofile(_recorder(str(watch), watcher))
+    for number in range(len(cells)):
+        before_cell(number)
         watcher.begin(number)
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         with capture_output() as captured:
-            result = shell.run_cell(source)
+            result = shell.run_cell(cells[number])
+        signal.setitimer(signal.ITIMER_PROF, 0)
         shown = [output.data for output in captured.outputs]
         texts = [data.get("text/markdown", data.get("text/plain", "")) for data in shown]
         outcome.printed[str(number)] = "\n".join([captured.stdout, *texts]).strip()
@@ -91,13 +104,12 @@ def execute(cells: list[str], *, watch: Path | None = None) -> Outcome:
             outcome.errors[str(number)] = f"{type(error).__name__}: {first}"
         _close_figures()
     sys.setprofile(None)
-    outcome.called = sorted(called)
     outcome.failed = sorted(set(outcome.failed))
     return outcome
 
 
-def with_slip(cells: list[str], slip: Slip) -> list[str]:
-    """Return a chapter's cells with a slip of its own code.
+def place_of(slip: Slip, cells: list[str]) -> int:
+    """Return the number of the cell that a slip of the chapter's own code is in.
 
     Raises:
         LookupError: If the place is not there, or there twice.
@@ -105,9 +117,7 @@ def with_slip(cells: list[str], slip: Slip) -> list[str]:
     places = [number for number, source in enumerate(cells) if slip.right in source]
     if len(places) != 1:
         raise LookupError(f"{slip.name!r}: {len(places)} cells of {slip.module} hold its place")
-    changed = list(cells)
-    changed[places[0]] = slip.applied_to(cells[places[0]])
-    return changed
+    return places[0]
 
 
 class _Watcher(ast.NodeTransformer):
@@ -148,10 +158,17 @@ class _Watcher(ast.NodeTransformer):
         return place
 
 
-def _recorder(folder: str, called: set[tuple[str, int]]) -> Callable[..., None]:
+def _give_up(*_: Any) -> None:
+    raise TimeoutError(f"more than {PATIENCE} s of a processor")
+
+
+def _recorder(folder: str, watcher: _Watcher) -> Callable[..., None]:
+    called = watcher.outcome.called
+
     def record(frame: Any, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(folder):
-            called.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+            place = (frame.f_code.co_filename, frame.f_code.co_firstlineno)
+            called.setdefault(place, watcher.cell)
 
     return record
 

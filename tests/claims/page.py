@@ -139,7 +139,13 @@ def _waiting(record: dict[str, Any]) -> str:
 
 def _folded(folds: dict[str, list[str]]) -> list[str]:
     return [
-        f"````{{dropdown}} {title}\n" + "\n".join(f"* {line}" for line in lines) + "\n````"
+        "\n".join(
+            [
+                f"<details>\n<summary>{title}</summary>\n",
+                *(f"* {line}" for line in lines),
+                "\n</details>",
+            ]
+        )
         for title, lines in folds.items()
         if lines
     ]

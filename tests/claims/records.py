@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -52,7 +52,9 @@ class Record:
 class Mutations(Record):
     """Which asserts have noticed which slips."""
 
-    def begin(self, chapter: str, code: str, asserts: dict[str, str], met: dict[str, bool]) -> None:
+    def begin(
+        self, chapter: str, code: str, asserts: dict[str, str], first: dict[str, int | None]
+    ) -> None:
         """Note a chapter's asserts, and which slips are still to be tried.
 
         What was tried on the same code stays, so that one more slip costs one more run.
@@ -61,16 +63,18 @@ class Mutations(Record):
             chapter: Name of the chapter.
             code: Fingerprint of its code.
             asserts: Text of each assert, by its place.
-            met: Whether the chapter runs the line of each slip there is.
+            first: First cell that runs the line of each slip there is; None if none does.
         """
         before = self.read().get(chapter, {})
         tried = before["slips"] if before.get("code") == code else {}
         entry = {
             "code": code,
             "asserts": asserts,
-            "unmet": [name for name, is_met in met.items() if not is_met],
-            "missing": [name for name, is_met in met.items() if is_met and name not in tried],
-            "slips": {name: seen for name, seen in tried.items() if met.get(name)},
+            "unmet": [name for name, cell in first.items() if cell is None],
+            "missing": {
+                name: cell for name, cell in first.items() if cell is not None and name not in tried
+            },
+            "slips": {name: seen for name, seen in tried.items() if first.get(name) is not None},
         }
         self.put(chapter, entry)
 
@@ -85,8 +89,45 @@ class Mutations(Record):
         """Note which asserts a slip has failed, and which cells it has ended by an error."""
         entry = self.read()[chapter]
         entry["slips"][slip] = {"failed": failed, "errors": errors}
-        entry["missing"].remove(slip)
+        del entry["missing"][slip]
         self.put(chapter, entry)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What came of chapters in single states: too much to be recorded, kept to go on from.
+
+    Attributes:
+        folder: Where they are, one JSON file for each.
+    """
+
+    folder: Path
+
+    def has(self, chapter: str, code: str, state: int) -> bool:
+        """Whether a chapter of this code was executed in a state."""
+        return self._path(chapter, code, state).exists()
+
+    def put(self, chapter: str, code: str, state: int, outcome: Outcome) -> None:
+        """Keep what came of it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(chapter, code, state)
+        text = json.dumps(asdict(replace(outcome, called={})), ensure_ascii=False)
+        path.with_suffix(".new").write_text(text, encoding="utf-8")
+        path.with_suffix(".new").replace(path)
+
+    def read(self, chapter: str, code: str, states: int) -> dict[int, Outcome]:
+        """Return what came of it in the first states; state 0 is the reader's."""
+        paths = {state: self._path(chapter, code, state) for state in range(states + 1)}
+        return {s: Outcome(**json.loads(p.read_text(encoding="utf-8"))) for s, p in paths.items()}
+
+    def forget(self, chapters: Collection[str]) -> None:
+        """Remove what is kept of chapters."""
+        for chapter in chapters:
+            for path in self.folder.glob(f"{chapter}-*.json"):
+                path.unlink()
+
+    def _path(self, chapter: str, code: str, state: int) -> Path:
+        return self.folder / f"{chapter}-{code}-{state}.json"
 
 
 def summary_of_states(code: str, outcomes: dict[int, Outcome]) -> dict[str, Any]:
@@ -151,4 +192,5 @@ def _value(text: str) -> float:
 
 
 MUTATIONS = Mutations(RECORDED / "mutations.json")
+OUTCOMES = Outcomes(RECORDED.parents[2] / "_build" / "claims")
 STATES = Record(RECORDED / "states.json")

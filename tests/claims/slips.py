@@ -1,12 +1,13 @@
-"""Slips: one wrong line each, put into the library while it is imported, never on the disk.
+"""Slips: one wrong line each, put into the library in memory, never on the disk.
 
 A slip replaces a piece of source that occurs exactly once in its module. So it cannot silently miss
-its place when the library changes: the import fails, and a test says so.
+its place when the library changes: putting it there fails, and a test says so.
 """
 
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 
@@ -79,14 +80,51 @@ class Slip:
 
 
 def install(slip: Slip) -> None:
-    """Let every later import in this process find the slip.
+    """Put a slip into the library of this process, whether its module is imported already or not.
 
     Raises:
-        RuntimeError: If the library is there already.
+        LookupError: If its place is not there, or there twice.
+        RuntimeError: If the module is imported and none of its functions changes by the slip.
     """
-    if "aevb_lib" in sys.modules:
-        raise RuntimeError("the library is imported: a slip comes too late")
-    sys.meta_path.insert(0, _Finder(slip))
+    if f"aevb_lib.{slip.module}" not in sys.modules:
+        sys.meta_path.insert(0, _Finder(slip))
+        return
+    source, path = slip.path.read_text(encoding="utf-8"), str(slip.path)
+    right = _codes(compile(source, path, "exec", dont_inherit=True))
+    wrong = _codes(compile(slip.applied_to(source), path, "exec", dont_inherit=True))
+    new = {
+        (code.co_qualname, code.co_firstlineno): wrong[place]
+        for place, code in right.items()
+        if _says(code) != _says(wrong[place])
+    }
+    changed = 0
+    for function in gc.get_objects():
+        if isinstance(function, FunctionType) and function.__code__.co_filename == path:
+            code = function.__code__
+            if (code.co_qualname, code.co_firstlineno) in new:
+                function.__code__ = new[code.co_qualname, code.co_firstlineno]
+                changed += 1
+    if not changed:
+        raise RuntimeError(f"{slip.name!r} changes no function of {slip.module}")
+
+
+def _codes(code: CodeType) -> dict[tuple[str, int], CodeType]:
+    """Return the code objects inside one, by their name and their place among those of the name."""
+    found: dict[tuple[str, int], CodeType] = {}
+    waiting = [code]
+    while waiting:
+        inner = [part for part in waiting.pop(0).co_consts if isinstance(part, CodeType)]
+        for part in inner:
+            place = sum(name == part.co_qualname for name, _ in found)
+            found[part.co_qualname, place] = part
+        waiting += inner
+    return found
+
+
+def _says(code: CodeType) -> tuple[Any, ...]:
+    """Return what a code object does, without the lines that it stands on."""
+    constants = tuple(_says(c) if isinstance(c, CodeType) else c for c in code.co_consts)
+    return code.co_code, repr(constants), code.co_names, code.co_varnames, code.co_freevars
 
 
 class _Finder(MetaPathFinder):
