@@ -28,6 +28,7 @@ def apply(objective: Callable[..., Any], model: nn.Module, *tensors: Tensor, **o
 
     Raises:
         TypeError: If ``torch.func.vmap`` cannot compute this objective of a stack.
+        ValueError: If a tensor is empty: the average over no images is no number.
 
     Example:
         >>> import aevb_lib as aevb
@@ -38,6 +39,8 @@ def apply(objective: Callable[..., Any], model: nn.Module, *tensors: Tensor, **o
         >>> apply(aevb.sgvb_b, Stack(models), x.expand(3, 5, 16)).bound.shape
         torch.Size([3, 5])
     """
+    if any(tensor.numel() == 0 for tensor in tensors):
+        raise ValueError("the batch is empty: a step needs at least one image")
     if isinstance(model, Stack):
         return model.map(objective, *tensors, **options)
     return objective(model, *tensors, **options)

@@ -106,6 +106,15 @@ def test_a_step_returns_detached_scalars(make, metrics, trained, size):
 
 
 @each_algorithm
+def test_a_step_without_images_is_refused_before_it_moves_anything(make, metrics, trained):
+    algorithm = make()
+    before = [parameter.detach().clone() for parameter in algorithm.model.parameters()]
+    with pytest.raises(ValueError, match="at least one image"):
+        algorithm.step(a_batch(0))
+    assert all(map(torch.equal, before, algorithm.model.parameters()))
+
+
+@each_algorithm
 def test_a_step_trains_what_it_should_and_nothing_else(make, metrics, trained):
     algorithm = make()
     before = {name: p.detach().clone() for name, p in algorithm.model.named_parameters()}
