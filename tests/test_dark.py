@@ -62,6 +62,16 @@ def test_every_color_can_be_seen_on_the_dark_paper() -> None:
         assert dark.contrast(dark.rgb(dark.TWINS[color]), dark.rgb(dark.PAPER)) >= 3, color
 
 
+def test_blues_in_order_can_be_seen_on_either_paper() -> None:
+    for sheet, blues in (
+        (WHITE, [dark.rgb(color) for color in plotting.BLUES]),
+        (dark.rgb(dark.PAPER), [dark.darken(dark.rgb(c)[None])[0] for c in plotting.BLUES]),
+    ):
+        contrasts = [float(dark.contrast(blue, sheet)) for blue in blues]
+        assert contrasts == sorted(contrasts)
+        assert contrasts[0] >= 3
+
+
 def test_letters_on_pale_badges_can_be_read() -> None:
     paper, badge = np.full((60, 60, 3), 255, np.uint8), dark.rgb("#fda9e5")
     paper[10:50, 10:50] = badge

@@ -14,6 +14,7 @@ from aevb_lib.plotting.images import image_grid, image_rows
 from aevb_lib.plotting.latents import DIGIT_COLORS, code_map
 from aevb_lib.plotting.look import (
     BLUE,
+    BLUES,
     COLORS,
     GREEN,
     INK,
@@ -30,6 +31,7 @@ from aevb_lib.plotting.look import (
 
 __all__ = [
     "BLUE",
+    "BLUES",
     "COLORS",
     "DIGIT_COLORS",
     "GREEN",

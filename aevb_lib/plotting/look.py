@@ -11,12 +11,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["COLORS", "INK", "WIDTH", "as_array", "canvas", "color_of", "has_color", "style"]
+__all__ = [
+    "BLUES",
+    "COLORS",
+    "INK",
+    "WIDTH",
+    "as_array",
+    "canvas",
+    "color_of",
+    "has_color",
+    "style",
+]
 
 INK = "#2b2b2b"
 MUTED = "#767676"
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY = "#E69F00", "#56B4E9"
+# From pale to deep, for what has an order; the palest has a contrast of 3 to white, and its twin to
+# the paper of dark pages.
+BLUES = ("#3f97cb", "#2487c1", BLUE, "#005a8e", "#003f63")
 COLORS = {
     "VAE": BLUE,
     "AEVB": BLUE,

@@ -59,7 +59,8 @@ COLORS = {
     # Explorers have none of these. Pale blue is nearer to the paper than blue, deep blue farther.
     plotting.GREEN: "#2bbf90",
     plotting.SKY: "#2f7fb0",
-    "#00466e": "#8fcdf5",
+    plotting.BLUES[3]: "#6cbaea",
+    plotting.BLUES[4]: "#8fcdf5",
     **{color: whiter(color) for color in plotting.DIGIT_COLORS},
 }
 # A map of colors is the same on any paper.
