@@ -278,6 +278,17 @@ def test_a_picture_that_looks_the_same_is_stored_again() -> None:
         assert (pictures(made) == pictures(stored)) is is_kept
 
 
+@each_chapter
+def test_figures_have_their_designed_width_in_notebooks_alone(source: Path) -> None:
+    shown = [o for cell in code_cells(notebook_of(source)) for o in cell.outputs]
+    for output in (output for output in shown if "image/png" in output.get("data", {})):
+        picture = PIL.Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+        assert output.metadata == {"image/png": {"width": picture.width // 2}}
+        assert picture.width // 2 < 720
+    in_the_book = [o for cell in code_cells(read_for_the_book(source)) for o in cell.outputs]
+    assert not any(output.get("metadata") for output in in_the_book)
+
+
 def test_outputs_are_kept_if_and_only_if_the_code_is_the_same() -> None:
     def notebook(*cells: Any) -> Any:
         return nbformat.v4.new_notebook(cells=list(cells))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -12,7 +13,7 @@ import yaml
 
 from tools.colab import ROOT, write
 
-LINK = re.compile(r"\]\(([\w.]+[.](?:md|ipynb))")
+LINK = re.compile(r"\]\(((?!https?:|data:|#)[^)#\s]+)")
 
 
 def test_the_zip_is_whole(tmp_path: Path) -> None:
@@ -29,6 +30,11 @@ def test_the_zip_is_whole(tmp_path: Path) -> None:
         assert len([line for line in readme.splitlines() if line]) <= 10
         for name in names:
             if name.endswith(".ipynb"):
+                notebook = json.loads(archive.read(name))
+                cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+                text = "\n".join("".join(cell["source"]) for cell in cells)
+                assert set(LINK.findall(text)) <= names, name
+            if name.endswith(".md"):
                 assert set(LINK.findall(archive.read(name).decode())) <= names, name
 
 

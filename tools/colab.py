@@ -3,6 +3,7 @@
 make colab        writes _build/aevb-colab.zip
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ZIP = ROOT / "_build" / "aevb-colab.zip"
+PICTURES = "../aevb_lib/explorer/pictures/"
+MODULE = re.compile(r"\[(`aevb_lib[\w.]*`)\]\(\.\./aevb_lib/[\w/]+\.py\)")
 README = """\
 Auto-Encoding Variational Bayes, measured: the notebooks
 
@@ -33,12 +36,20 @@ def build_wheel(folder):
     return wheel
 
 
+def beside_notebooks(page):
+    """A page of text with its pictures beside it, and without links into the package."""
+    return MODULE.sub(r"\1", page.replace(PICTURES, ""))
+
+
 def write(target, wheel):
     """Put together what a reader of notebooks needs, all in one folder."""
     target.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README.txt", README.format(wheel=wheel.name))
-        for path in sorted(ROOT.glob("book/*.ipynb")) + sorted(ROOT.glob("book/*.md")):
+        for path in sorted(ROOT.glob("book/*.md")):
+            archive.writestr(path.name, beside_notebooks(path.read_text("utf8")))
+        pictures = ROOT.joinpath("book", PICTURES).glob("*.webp")
+        for path in (*ROOT.glob("book/*.ipynb"), *pictures, ROOT / "book" / "references.bib"):
             archive.write(path, path.name)
         archive.write(wheel, wheel.name, zipfile.ZIP_STORED)
 

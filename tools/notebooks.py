@@ -65,6 +65,10 @@ def read_for_the_book(path):
     target = BOOK / f"{path.stem}.ipynb"
     if not keep_outputs(notebook, nbformat.read(target, as_version=4)):
         raise ValueError(f"{target.name} has other code than its source: run make notebooks")
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "metadata" in output:
+                output.metadata = {}  # in the book figures are as wide as the text
     return notebook
 
 
@@ -113,6 +117,15 @@ def keep_pictures(notebook, stored):
                 data["image/png"] = picture
 
 
+def set_widths(notebook):
+    """Let notebooks show figures at their designed width: they have two pixels for each of it."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if picture := output.get("data", {}).get("image/png"):
+                width = Image.open(io.BytesIO(base64.b64decode(picture))).width
+                output.metadata = {"image/png": {"width": width // 2}}
+
+
 def execute(notebook):
     client = NotebookClient(
         notebook,
@@ -145,6 +158,7 @@ def build(source, *, force=False):
         done = "executed"
     else:
         done = "outputs kept"
+    set_widths(notebook)
     nbformat.validate(notebook)
     after = nbformat.writes(notebook) + "\n"
     if after == before:

@@ -93,8 +93,7 @@ def places():
     known = {}
     for path in sorted(BOOK.glob("*.md")):
         text = path.read_text("utf8")
-        labels = LABEL.findall(text) + ANCHOR.findall(text)  # see book_plain.py
-        known |= {label: Place(path.name) for label in labels}
+        known |= {label: Place(path.name) for label in ANCHOR.findall(text)}  # see book_plain.py
     counts_of = {}
     pages = re.findall(r"file: book/(\S+)", (BOOK.parent / "_toc.yml").read_text("utf8"))
     for path in filter(Path.exists, (SOURCES / f"{page}.md" for page in pages)):

@@ -4,23 +4,37 @@
     <!-- cards -->               a list whose items begin with a link becomes a grid of cards,
                                  those of chapters with their number
 
-each up to `<!-- end of buttons -->` or `<!-- end of cards -->`. The picture of an explorer becomes
-the explorer itself; a line in italics right below it is for readers of the file. An anchor becomes
-a label.
+    <!-- bibliography -->        a sentence for readers of the file becomes the list
+
+each up to `<!-- end of buttons -->` and so on. The picture of an explorer becomes the explorer
+itself; a line in italics right below it is for readers of the file. A line that is a link to a
+module becomes its documentation: of all its names, or of those behind a colon. An anchor becomes a
+label, and `<details>` a fold; a link to the address of a cited work becomes a citation.
 """
 
+import functools
 import re
 import textwrap
+from pathlib import Path
 
-BLOCK = re.compile(r"^<!-- (buttons|cards) -->\n(.*?)^<!-- end of \1 -->$", re.M | re.S)
+from pybtex.database import parse_file
+
+BLOCK = re.compile(
+    r"^<!-- (buttons|cards|bibliography) -->\n(.*?)^<!-- end of \1 -->$", re.M | re.S
+)
 LINK = re.compile(r"\[([^\]]+)\]\((\w+)\.(?:md|ipynb)\)")
 CARD = re.compile(rf"^\* {LINK.pattern}\n((?:\n| .*\n)*)", re.M)
 PICTURE = re.compile(r"^!\[.*\]\(\S*/explorer/pictures/([\w-]+)\.webp\)(?:\\\n\*.*\*)?$", re.M)
+MODULE = re.compile(r"^\[`(aevb_lib[\w.]*)`\]\(\.\./aevb_lib/[\w/]+\.py\)(?:: (.+))?$", re.M)
+ADDRESS = re.compile(r"\]\((https?://[^()\s]+)\)")
 LABEL = re.compile(r'^<a id="([\w-]+)"></a>\n\n', re.M)
 
 BUTTON = "```{{button-ref}} {1}\n:ref-type: doc\n:color: primary\n{2}\n{0}\n```\n"
 GRID = "::::{{grid}} 1 2 2 2\n:gutter: 3\n\n{0}::::"
 ITEM = ":::{{grid-item-card}} {0}\n:link: {1}\n:link-type: doc\n\n{2}\n:::\n"
+FOLD = re.compile(r"^<details>\n<summary>(.*)</summary>\n\n(.*?)\n\n</details>$", re.M | re.S)
+MEMBERS = "```{{eval-rst}}\n.. automodule:: {0}\n   :members: {1}\n```"
+BIBLIOGRAPHY = "```{bibliography}\n:all:\n```"
 
 
 def buttons(text):
@@ -37,11 +51,25 @@ def cards(text):
     return GRID.format("\n".join(made))
 
 
+@functools.cache
+def cited():
+    """What the book calls a work, by the address that its entry gives."""
+    entries = parse_file(Path(__file__).parents[1] / "references.bib").entries
+    return {
+        entry.fields.get("url") or f"https://doi.org/{entry.fields['doi']}": f"#{key}"
+        for key, entry in entries.items()
+        if {"url", "doi"} & {*map(str.lower, entry.fields)}
+    }
+
+
 def with_directives(text):
     """What the book reads, of a page as it stands in its file."""
-    make = {"buttons": buttons, "cards": cards}
+    make = {"buttons": buttons, "cards": cards, "bibliography": lambda _: BIBLIOGRAPHY}
     text = LABEL.sub(r"(\1)=\n", text)
     text = BLOCK.sub(lambda block: make[block[1]](block[2]), text)
+    text = FOLD.sub(lambda fold: f"````{{dropdown}} {fold[1]}\n{fold[2]}\n````", text)
+    text = MODULE.sub(lambda module: MEMBERS.format(module[1], module[2] or ""), text)
+    text = ADDRESS.sub(lambda link: f"]({cited().get(link[1], link[1])})", text)
     return PICTURE.sub(lambda picture: f"```{{explorer}} {picture[1]}\n```", text)
 
 
