@@ -185,7 +185,7 @@ def kl_divergence(q: Distribution, p: Distribution) -> Tensor:
 
     Example:
         >>> q = diagonal_normal(torch.tensor([[1.0, 0.0]]), torch.ones(1, 2))
-        >>> kl_divergence(q, diagonal_normal(torch.zeros(2), torch.ones(2)))
+        >>> kl_divergence(q, standard_normal(torch.zeros(2)))
         tensor([0.5000])
     """
     return torch.distributions.kl_divergence(q, p)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.claims.chapters import Outcome, code_cells, place_of
+from tests.claims.chapters import Outcome, code_cells, fingerprint, place_of
 from tests.claims.page import PAGE, idle_asserts, is_far, with_records
 from tests.claims.records import MUTATIONS, STATES, Mutations, Outcomes, summary_of_states
 from tests.claims.slips import SLIPS, Slip
@@ -172,6 +172,14 @@ def test_one_more_slip_is_one_more_run(tmp_path):
     assert record.read()["01_a"]["missing"] == {"old": 3}
     record.forget(["01_a"])
     assert record.read() == {}
+
+
+def test_words_around_what_is_displayed_are_no_code():
+    cells = ["x = 3  # three", 'Markdown(f"""\n* It is {x:.0f}.\n""")']
+    same = ["x = 3", 'Markdown(f"""\n* There are\n  {x:.0f}.\n""")']
+    assert fingerprint(same) == fingerprint(cells)
+    for other in (["x = 4", cells[1]], [cells[0], 'Markdown(f"It is {x:.1f}.")'], ["'x'"]):
+        assert fingerprint(other) != fingerprint(cells)
 
 
 def test_outcomes_of_single_states_are_kept_to_go_on_from(tmp_path):

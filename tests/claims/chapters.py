@@ -34,8 +34,22 @@ def code_cells(chapter: str) -> list[str]:
 
 
 def fingerprint(cells: list[str]) -> str:
-    """Return a digest of code, by which a record knows whether its chapter has changed since."""
-    return hashlib.sha256("\0".join(cells).encode()).hexdigest()[:12]
+    """Return a digest of code, by which a record knows whether its chapter has changed since.
+
+    Comments, layout, and the words that cells put around what they display do not count.
+    """
+    code = [ast.dump(_WithoutWords().visit(ast.parse(source))) for source in cells]
+    return hashlib.sha256("\0".join(code).encode()).hexdigest()[:12]
+
+
+class _WithoutWords(ast.NodeTransformer):
+    """Leaves of the text of each ``Markdown(f"...")`` the values in it."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "Markdown":
+            for text in (argument for argument in node.args if isinstance(argument, ast.JoinedStr)):
+                text.values = [v for v in text.values if isinstance(v, ast.FormattedValue)]
+        return node
 
 
 @dataclass
