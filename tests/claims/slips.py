@@ -316,6 +316,30 @@ SLIPS = (
         "                model, batch.images) - sgvb_b(model, batch.images).kl\n"
         "            ).expand(3, -1).cpu().double().sum(1)",
     ),
+    Slip(
+        "continuous Bernoulli without its normalizer",
+        "continuous_bernoulli",
+        "(value * logits).sum(-1) - _log_partition(logits).sum(-1)",
+        "(value * logits).sum(-1) - torch.nn.functional.softplus(logits).sum(-1)",
+    ),
+    Slip(
+        "normalizer without its factor two",
+        "continuous_bernoulli",
+        "a.abs().log() - (a.abs() / 2).tanh().log()",
+        "a.abs().log() - a.abs().tanh().log()",
+    ),
+    Slip(
+        "variance for a scale of pixels",
+        "networks",
+        "diagonal_normal(loc, (0.5 * self.log_variance).exp().expand_as(loc))",
+        "diagonal_normal(loc, self.log_variance.exp().expand_as(loc))",
+    ),
+    Slip(
+        "bits per dimension in nats",
+        "evaluation",
+        "log_density / (num_pixels * math.log(2))",
+        "log_density / num_pixels",
+    ),
     # --- training
     Slip(
         "gradient with the wrong sign",
@@ -415,6 +439,18 @@ SLIPS = (
         "data",
         "images = mnist.data.flatten(1).float().div_(255)",
         "images = mnist.data.flip(2).flatten(1).float().div_(255)",
+    ),
+    Slip(
+        "binary pixels by a threshold",
+        "minibatches",
+        "return uniform.lt_(images)",
+        "return uniform.fill_(0.5).lt_(images)",
+    ),
+    Slip(
+        "noise over two levels",
+        "minibatches",
+        "+ uniform.clamp_(max=1 - 2**-16)) / 256",
+        "+ 2 * uniform.clamp_(max=1 - 2**-16)) / 256",
     ),
     Slip(
         "epochs in the order of storage",
@@ -566,6 +602,18 @@ SLIPS = (
         "03_reparameterization",
         "(f - (2 * dim + 2)) * score",
         "(f - (dim + 1)) * score",
+    ),
+    Slip(
+        "slope of half the size",
+        "03_reparameterization",
+        "(z**2, 2 * z, 0.6)",
+        "(z**2, z, 0.6)",
+    ),
+    Slip(
+        "a planted bug that is not there",
+        "03_reparameterization",
+        "noise = (q.rsample() - q.mean).detach()",
+        "noise = q.rsample() - q.mean",
     ),
     Slip(
         "intervals that forget the √n",
