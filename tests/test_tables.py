@@ -1,6 +1,7 @@
 """Tables hold the records' numbers, and the pages hold the tables."""
 
 import importlib.util
+import re
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -159,6 +160,10 @@ def test_every_chapter_has_a_card_that_says_how_long_it_takes(tables):
     assert [match[2] for match in tables.CARD.finditer(text)] == chapters
     assert tables.with_minutes(text) == text, "stale: run `make tables`"
     assert all(5 <= tables.minutes(chapter) <= 60 for chapter in chapters)
+    (evening,) = re.findall(r"^\*In an evening,\* under three hours.*\n.*", text, re.MULTILINE)
+    evening_chapters = re.findall(r"\((\d\d_\w+)\.ipynb\)", evening)
+    assert len(evening_chapters) == 5
+    assert sum(map(tables.minutes, evening_chapters)) < 180
 
 
 @pytest.mark.parametrize(
