@@ -38,7 +38,7 @@ def slips_part(record: dict[str, Any]) -> str:
         return "Nothing is recorded yet."
     tried = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
     met = {name: seen for name, seen in tried.items() if any(seen)}
-    head = " | ".join(_short(name) for name in chapters)
+    head = " | ".join(_marked(name, record) for name in chapters)
     rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
     rows += [f"| {name} | {' | '.join(map(_cell, seen))} |" for name, seen in met.items()]
     idle = {name: idle_asserts(record[name]) for name in chapters}
@@ -90,8 +90,8 @@ def states_part(record: dict[str, Any]) -> str:
             for number in outside
         ]
         rows.append(
-            f"| {_short(name)} | {entry['states']} | {len(entry['asserts'])} | {len(failed)} "
-            f"| {len(numbers)} | {len(outside)} |"
+            f"| {_marked(name, record)} | {entry['states']} | {len(entry['asserts'])} "
+            f"| {len(failed)} | {len(numbers)} | {len(outside)} |"
         )
     folds = {"Asserts that failed in some state": failures, "Numbers far from the rest": far}
     parts = [_waiting(record), "\n".join(rows), *_folded(folds)]
@@ -120,21 +120,26 @@ def _is_noticed(seen: dict[str, Any] | None) -> bool:
     return seen is not None and bool(seen["failed"] or seen["errors"])
 
 
+def _is_current(name: str, record: dict[str, Any]) -> bool:
+    entry = record[name]
+    return not entry.get("missing") and bool(entry["code"] == fingerprint(code_cells(name)))
+
+
+def _marked(name: str, record: dict[str, Any]) -> str:
+    """A chapter's short name, with a mark if its code has changed since the record."""
+    return _short(name) if _is_current(name, record) else f"{_short(name)}†"
+
+
 def _waiting(record: dict[str, Any]) -> str:
     names = chapter_names()
-    current = [
-        _short(name)
-        for name in names
-        if name in record
-        and not record[name].get("missing")
-        and record[name]["code"] == fingerprint(code_cells(name))
-    ]
-    if len(current) == len(names):
-        return ""
-    return (
-        f"**Recorded for {len(current)} of {len(names)} chapters** ({', '.join(current)}); the "
-        "others are not recorded yet, or have changed since."
-    )
+    known = [name for name in names if name in record and not record[name].get("missing")]
+    changed = [name for name in known if not _is_current(name, record)]
+    said = ""
+    if len(known) < len(names):
+        said = f"**Recorded for {len(known)} of {len(names)} chapters.** "
+    if changed:
+        said += "† The code of the chapter has changed since."
+    return said.strip()
 
 
 def _folded(folds: dict[str, list[str]]) -> list[str]:
