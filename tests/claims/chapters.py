@@ -38,8 +38,16 @@ def fingerprint(cells: list[str]) -> str:
 
     Comments, layout, and the words that cells put around what they display do not count.
     """
-    code = [ast.dump(_WithoutWords().visit(ast.parse(source))) for source in cells]
-    return hashlib.sha256("\0".join(code).encode()).hexdigest()[:12]
+    code = [_skeleton(_WithoutWords().visit(ast.parse(source))) for source in cells]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:12]
+
+
+def _skeleton(node: Any) -> Any:
+    """A syntax tree as nested lists; ``ast.dump`` writes other ones in other Pythons."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return [type(node).__name__, *([name, _skeleton(value)] for name, value in fields)]
+    return [_skeleton(part) for part in node] if isinstance(node, list) else repr(node)
 
 
 class _WithoutWords(ast.NodeTransformer):

@@ -200,6 +200,12 @@ SLIPS = (
         "(0.5 * squares - 2 * sigma.log() - 0.5).sum(-1)",
     ),
     Slip(
+        "KL without its 1",
+        "distributions",
+        "(0.5 * squares - sigma.log() - 0.5).sum(-1)",
+        "(0.5 * squares - sigma.log()).sum(-1)",
+    ),
+    Slip(
         "KL averaged over dimensions, not summed",
         "distributions",
         "(0.5 * squares - sigma.log() - 0.5).sum(-1)",
