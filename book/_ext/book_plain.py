@@ -32,7 +32,7 @@ LABEL = re.compile(r'^<a id="([\w-]+)"></a>\n\n', re.M)
 BUTTON = "```{{button-ref}} {1}\n:ref-type: doc\n:color: primary\n{2}\n{0}\n```\n"
 GRID = "::::{{grid}} 1 2 2 2\n:gutter: 3\n\n{0}::::"
 ITEM = ":::{{grid-item-card}} {0}\n:link: {1}\n:link-type: doc\n\n{2}\n:::\n"
-FOLD = re.compile(r"^<details>\n<summary>([^\\n]*)</summary>\n\n(.*?)\n\n</details>$", re.M | re.S)
+FOLD = re.compile(r"^<details>\n<summary>([^\n]*)</summary>\n\n(.*?)\n\n</details>$", re.M | re.S)
 MEMBERS = "```{{eval-rst}}\n.. automodule:: {0}\n   :members: {1}\n```"
 BIBLIOGRAPHY = "```{bibliography}\n:all:\n```"
 
