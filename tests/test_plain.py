@@ -212,7 +212,7 @@ def test_a_page_is_plain_in_its_file_and_more_in_the_book(
     plain = importlib.import_module("book_plain")
     text = (BOOK / f"{name}.md").read_text("utf8")
     assert re.search(r"^(`{3,}|:{3,})\{|^\([\w-]+\)=$|\{[a-z:]+\}`", text, re.MULTILINE) is None
-    for link in LINK.findall(text):
+    for link in LINK.findall(re.sub("`[^`]*`", "", text)):
         if link.startswith("https://"):
             continue
         file, _, anchor = link.partition("#")
