@@ -32,8 +32,8 @@ import json, sys
 from dataclasses import asdict
 from pathlib import Path
 from tests.claims.__main__ import first_cell, in_processes, outcomes_with_slips
-from tests.claims.chapters import execute
-from tests.claims.slips import SLIPS, install
+from tests.claims.chapters import execute, place_of
+from tests.claims.slips import SLIPS, Slip, install
 from tests.claims.states import enter
 
 cells = json.loads(sys.argv[1])
@@ -51,7 +51,10 @@ found = dict(in_processes(1, run, tasks))
 right = found["", 0]
 first = {slip: first_cell("x", slip, cells, right) for slip in SLIPS}
 met = {slip: cell for slip, cell in first.items() if cell is not None}
+own = Slip("own", "01_x", "- 1.6137) < 1e-3", "- 1.7) < 1e-3")
+of_own = outcomes_with_slips(cells, {own: place_of(own, cells)}, 1)
 print(json.dumps({
+    "own": [asdict(wrong) for _, wrong in of_own],
     "right": {**asdict(right), "called": None},
     "states": [found["", state].printed["2"] for state in (0, 1, 2)],
     "sigma": asdict(found[tasks[3]]),
@@ -78,6 +81,11 @@ def test_asserts_are_found_and_hold_as_they_are(found):
 
 def test_an_error_ends_its_cell_and_is_no_failed_assert(found):
     assert found["right"]["errors"] == {"3": "KeyError: 'a fault'"}
+
+
+def test_a_slip_of_the_chapter_is_put_into_its_cell(found):
+    (wrong,) = found["own"]
+    assert wrong["failed"] == ["1.1"]
 
 
 def test_a_cell_that_never_ends_is_given_up():
@@ -178,6 +186,8 @@ def test_words_around_what_is_displayed_are_no_code():
     cells = ["x = 3  # three", 'Markdown(f"""\n* It is {x:.0f}.\n""")']
     same = ["x = 3", 'Markdown(f"""\n* There are\n  {x:.0f}.\n""")']
     assert fingerprint(same) == fingerprint(cells)
+    nested = ['display(Markdown(f"a {x}"))'], ['display(Markdown(f"b {x}"))']
+    assert fingerprint(nested[0]) == fingerprint(nested[1])
     for other in (["x = 4", cells[1]], [cells[0], 'Markdown(f"It is {x:.1f}.")'], ["'x'"]):
         assert fingerprint(other) != fingerprint(cells)
 
@@ -204,12 +214,15 @@ def test_the_page_says_what_is_recorded():
 
 def test_another_record_would_change_the_page(monkeypatch):
     noticed = {"KL term twice (β = 2)": {"failed": ["1.0"] * 77, "errors": []}}
-    entry = {"code": "", "asserts": {"1.0": "x > 0"}, "missing": {}, "slips": noticed}
+    entry = {"code": "", "asserts": {"1.0": "x"}, "missing": {}, "unmet": [], "slips": noticed}
     record = MUTATIONS.read() | {"02_elbo": entry}
     monkeypatch.setattr(type(MUTATIONS), "read", lambda self: record)
     text = PAGE.read_text(encoding="utf-8")
-    assert "77" in with_records(text)
-    assert with_records(text) != text
+    changed = with_records(text)
+    assert "77" in changed
+    assert "02†" in changed, "its code is another one"
+    tried_nowhere = changed.split("have not been tried in all of these chapters: ")[1]
+    assert int(tried_nowhere.split("<")[0]) == len(SLIPS) - 1
 
 
 def test_recorded_slips_are_those_there_are():

@@ -229,6 +229,19 @@ def test_a_page_is_plain_in_its_file_and_more_in_the_book(
     assert made.count("{grid-item-card}") == (len(CHAPTERS) + 1 if name == "index" else 0)
 
 
+def test_modules_citations_and_folds_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    plain = importlib.import_module("book_plain")
+    assert plain.with_directives(
+        "[`aevb_lib.hmc`](../aevb_lib/hmc.py): step, init\n\n"
+        "[K](https://arxiv.org/abs/1312.6114)\n\n"
+        "<details>\n<summary>More</summary>\n\nwords\n\n</details>\n"
+    ) == (
+        "```{eval-rst}\n.. automodule:: aevb_lib.hmc\n   :members: step, init\n```\n\n"
+        "[K](#kingma2014aevb)\n\n````{dropdown} More\nwords\n````\n"
+    )
+
+
 def test_buttons_cards_and_explorers_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BOOK / "_ext")
     plain = importlib.import_module("book_plain")

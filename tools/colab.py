@@ -1,4 +1,4 @@
-"""Write one zip for Colab: the notebooks, and the package with data and weights as a wheel.
+"""Write one zip for Colab: notebooks, pages of text with pictures, and the package as a wheel.
 
 make colab        writes _build/aevb-colab.zip
 """

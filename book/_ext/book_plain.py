@@ -14,10 +14,12 @@ label, and `<details>` a fold; a link to the address of a cited work becomes a c
 
 import functools
 import re
+import sys
 import textwrap
 from pathlib import Path
 
-from pybtex.database import parse_file
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from tools.plain import citations
 
 BLOCK = re.compile(
     r"^<!-- (buttons|cards|bibliography) -->\n(.*?)^<!-- end of \1 -->$", re.M | re.S
@@ -54,12 +56,9 @@ def cards(text):
 @functools.cache
 def cited():
     """What the book calls a work, by the address that its entry gives."""
-    entries = parse_file(Path(__file__).parents[1] / "references.bib").entries
-    return {
-        entry.fields.get("url") or f"https://doi.org/{entry.fields['doi']}": f"#{key}"
-        for key, entry in entries.items()
-        if {"url", "doi"} & {*map(str.lower, entry.fields)}
-    }
+    known = {address: f"#{key}" for key, (address, _) in citations().items()}
+    known.pop("bibliography.md", None)  # of works without an address
+    return known
 
 
 def with_directives(text):

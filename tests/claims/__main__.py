@@ -6,7 +6,8 @@
     python -m tests.claims write                   writes both records into their page
 
 Both are resumable: what was run of a chapter whose code has not changed is not run again, unless
-`--again` says so, as it should after a change of the library. `--jobs 2` runs two at a time. A
+`--again` says so, as it should after a change of the library, or of a slip that keeps its name.
+`--jobs 2` runs two at a time, and `mutate` beside them the chapter as it is. A
 chapter is the same with a slip and without it until a cell runs the slip's line, so `mutate` runs
 it once and forks before that cell. Set `OMP_NUM_THREADS=1`: a pool of threads does not survive a
 fork.
@@ -41,9 +42,9 @@ from tests.claims.states import enter
 LIBRARY = Path(__file__).parents[2] / "aevb_lib"
 
 
-def run_watched(chapter: str) -> Outcome:
+def run_watched(chapter: str, cells: list[str]) -> Outcome:
     """Execute a chapter as it is, while its calls are watched."""
-    return execute(code_cells(chapter), watch=LIBRARY)
+    return execute(cells, watch=LIBRARY)
 
 
 def first_cell(chapter: str, slip: Slip, cells: list[str], outcome: Outcome) -> int | None:
@@ -85,7 +86,7 @@ def try_slips(
             return
         for slip in (slip for slip, first in first_cells.items() if first == number):
             if len(children) >= jobs:
-                children.remove(os.wait()[0])
+                children.discard(os.wait()[0])  # or a process of a cell
             if child := os.fork():
                 children.add(child)
                 continue
@@ -97,7 +98,7 @@ def try_slips(
             return
         if number == max(first_cells.values()):
             while children:
-                children.remove(os.wait()[0])
+                children.discard(os.wait()[0])  # or a process of a cell
             os._exit(0)
 
     try:
@@ -109,10 +110,10 @@ def try_slips(
         os._exit(0)  # a child must not go on with what its parent was about to do
 
 
-def run_in_state(chapter: str, state: int) -> Outcome:
+def run_in_state(chapter: str, state: int, cells: list[str]) -> Outcome:
     """Execute a chapter in another state of the generators; state 0 is the reader's."""
     enter(state)
-    return execute(code_cells(chapter))
+    return execute(cells)
 
 
 def in_processes(
@@ -135,18 +136,20 @@ def mutate(chapters: list[str], jobs: int, *, again: bool) -> None:
     if again:
         MUTATIONS.forget(chapters)
     names = [slip.name for slip in SLIPS]
-    codes = {name: fingerprint(code_cells(name)) for name in chapters}
+    cells = {name: code_cells(name) for name in chapters}  # who edits them now is not heard
+    codes = {name: fingerprint(cells[name]) for name in chapters}
     todo = [name for name in chapters if not MUTATIONS.knows(name, codes[name], names)]
-    for (chapter,), right in in_processes(jobs, run_watched, [(name,) for name in todo]):
+    tasks = [(name, cells[name]) for name in todo]
+    for (chapter, _), right in in_processes(jobs, run_watched, tasks):
         if right.failed or right.errors:
             sys.exit(f"{chapter} does not hold as it is: {right.failed} {right.errors}")
-        first = {s.name: first_cell(chapter, s, code_cells(chapter), right) for s in SLIPS}
+        first = {s.name: first_cell(chapter, s, cells[chapter], right) for s in SLIPS}
         MUTATIONS.begin(chapter, codes[chapter], right.asserts, first)
     started = time.monotonic()
     for chapter in chapters:
         missing = MUTATIONS.read()[chapter]["missing"]
         first_cells = {slip: missing[slip.name] for slip in SLIPS if slip.name in missing}
-        for slip, wrong in outcomes_with_slips(code_cells(chapter), first_cells, jobs):
+        for slip, wrong in outcomes_with_slips(cells[chapter], first_cells, jobs):
             MUTATIONS.add(chapter, slip.name, wrong.failed, sorted(wrong.errors, key=int))
             noticed = f"{len(wrong.failed)} asserts, {len(wrong.errors)} errors"
             minutes = (time.monotonic() - started) / 60
@@ -183,10 +186,15 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
     if again:
         STATES.forget(chapters)
         OUTCOMES.forget(chapters)
-    codes = {name: fingerprint(code_cells(name)) for name in chapters}
+    cells = {name: code_cells(name) for name in chapters}
+    codes = {name: fingerprint(cells[name]) for name in chapters}
     todo = [name for name in chapters if not _is_recorded(name, codes[name], states)]
-    tasks = [(name, state) for name in todo for state in range(states + 1)]
-    tasks = [(name, state) for name, state in tasks if not OUTCOMES.has(name, codes[name], state)]
+    tasks = [
+        (name, state, cells[name])
+        for name in todo
+        for state in range(states + 1)
+        if not OUTCOMES.has(name, codes[name], state)
+    ]
 
     def record(name: str) -> None:
         if all(OUTCOMES.has(name, codes[name], state) for state in range(states + 1)):
@@ -194,7 +202,7 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
             STATES.put(name, summary_of_states(codes[name], outcomes))
 
     started = time.monotonic()
-    for (chapter, state), outcome in in_processes(jobs, run_in_state, tasks):
+    for (chapter, state, _), outcome in in_processes(jobs, run_in_state, tasks):
         OUTCOMES.put(chapter, codes[chapter], state, outcome)
         minutes = (time.monotonic() - started) / 60
         print(
@@ -219,7 +227,9 @@ def main() -> None:
     parser.add_argument("action", choices=["mutate", "reseed", "write"])
     parser.add_argument("chapters", nargs="*", metavar="NN_name", help="by default all")
     parser.add_argument("--states", type=int, default=20)
-    parser.add_argument("--jobs", type=int, default=1, help="chapters at a time, one thread each")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="chapters, states or slips at a time, one thread each"
+    )
     parser.add_argument("--again", action="store_true", help="run also what is recorded")
     arguments = parser.parse_args()
     chapters = arguments.chapters or chapter_names()

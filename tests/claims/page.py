@@ -38,6 +38,9 @@ def slips_part(record: dict[str, Any]) -> str:
         return "Nothing is recorded yet."
     tried = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
     met = {name: seen for name, seen in tried.items() if any(seen)}
+    looked_at = [{*record[name]["slips"], *record[name]["unmet"]} for name in chapters]
+    new = [name for name in tried if not all(name in known for known in looked_at)]
+    unmet = [name for name in tried if name not in met and name not in new]
     head = " | ".join(_marked(name, record) for name in chapters)
     rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
     rows += [f"| {name} | {' | '.join(map(_cell, seen))} |" for name, seen in met.items()]
@@ -46,11 +49,10 @@ def slips_part(record: dict[str, Any]) -> str:
     count = sum(map(len, idle.values()))
     silent = [name for name, seen in met.items() if not any(map(_is_noticed, seen))]
     folds = {
-        f"{len(silent)} slips that these chapters run and do not notice": silent,
-        f"{len(tried) - len(met)} slips that these chapters do not run": [
-            name for name in tried if name not in met
-        ],
-        f"{count} of {total} asserts that notice no slip": [
+        f"Slips that these chapters run and do not notice: {len(silent)}": silent,
+        f"Slips that these chapters do not run: {len(unmet)}": unmet,
+        f"Slips that have not been tried in all of these chapters: {len(new)}": new,
+        f"Asserts that notice no slip: {count} of {total}": [
             f"{_short(name)}: `{text}`" for name, texts in idle.items() for text in texts
         ],
     }
@@ -136,7 +138,7 @@ def _waiting(record: dict[str, Any]) -> str:
     changed = [name for name in known if not _is_current(name, record)]
     said = ""
     if len(known) < len(names):
-        said = f"**Recorded for {len(known)} of {len(names)} chapters.** "
+        said = f"**Recorded for {len(known)} of {len(names)} notebooks.** "
     if changed:
         said += "† The code of the chapter has changed since."
     return said.strip()

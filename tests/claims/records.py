@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -36,17 +39,29 @@ class Record:
 
     def put(self, chapter: str, entry: dict[str, Any]) -> None:
         """Write one chapter's entry."""
-        self._write(self.read() | {chapter: entry})
+        with self._changed() as record:
+            record[chapter] = entry
 
     def forget(self, chapters: Collection[str]) -> None:
         """Remove the entries of chapters."""
-        kept = {name: entry for name, entry in self.read().items() if name not in chapters}
-        self._write(kept)
+        with self._changed() as record:
+            for name in chapters:
+                record.pop(name, None)
 
-    def _write(self, record: dict[str, Any]) -> None:
+    @contextmanager
+    def _changed(self) -> Iterator[dict[str, Any]]:
+        """The record, to be changed; no other process changes it meanwhile."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False)
-        self.path.write_text(text + "\n", encoding="utf-8")
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            record = self.read()
+            yield record
+            text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False)
+            self.path.with_suffix(".new").write_text(text + "\n", encoding="utf-8")
+            self.path.with_suffix(".new").replace(self.path)
+        finally:
+            os.close(folder)
 
 
 class Mutations(Record):
@@ -87,10 +102,9 @@ class Mutations(Record):
 
     def add(self, chapter: str, slip: str, failed: list[str], errors: list[str]) -> None:
         """Note which asserts a slip has failed, and which cells it has ended by an error."""
-        entry = self.read()[chapter]
-        entry["slips"][slip] = {"failed": failed, "errors": errors}
-        del entry["missing"][slip]
-        self.put(chapter, entry)
+        with self._changed() as record:
+            record[chapter]["slips"][slip] = {"failed": failed, "errors": errors}
+            del record[chapter]["missing"][slip]
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Slip:
 
     Attributes:
         name: What is wrong, in a few words.
-        module: Module below ``aevb_lib`` that it is in; or the chapter, where a chapter defines by
-            hand what it teaches.
+        module: Module below ``aevb_lib`` that it is in; or the chapter, by its name with its
+            number, where a chapter defines by hand what it teaches. Appendices have none.
         right: Piece of its source, which occurs once.
         wrong: What stands there instead.
     """
