@@ -235,6 +235,8 @@ def test_recorded_slips_are_those_there_are():
 @pytest.mark.parametrize("name", STATES.read())
 def test_no_assert_fails_in_more_than_one_state_of_twenty(name):
     entry = STATES.read()[name]
+    if entry["code"] != fingerprint(code_cells(name)):
+        pytest.skip("the chapter has changed since: make reseed")
     assert entry["here"] == [], "it fails as readers run it"
     allowed = max(1, entry["states"] // 20)
     often = {
