@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def printed(notebook: Any) -> Iterator[str]:
                 yield output.get("data", {}).get(mime, "")
 
 
+@functools.cache
 def anchors(name: str) -> set[str]:
     path = BOOK / name
     is_page = path.suffix == ".md"
