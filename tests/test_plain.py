@@ -206,12 +206,15 @@ def test_what_has_no_form_is_refused() -> None:
         convert("[this](#eq-nowhere)")
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in BOOK.glob("*.md")))
-def test_a_page_is_plain_in_its_file_and_more_in_the_book(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The extension that makes more of pages of text."""
     monkeypatch.syspath_prepend(BOOK / "_ext")
-    plain = importlib.import_module("book_plain")
+    return importlib.import_module("book_plain")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BOOK.glob("*.md")))
+def test_a_page_is_plain_in_its_file_and_more_in_the_book(name: str, plain: Any) -> None:
     text = (BOOK / f"{name}.md").read_text("utf8")
     assert re.search(r"^(`{3,}|:{3,})\{|^\([\w-]+\)=$|\{[a-z:]+\}`", text, re.MULTILINE) is None
     for link in LINK.findall(re.sub("`[^`]*`", "", text)):
@@ -231,9 +234,7 @@ def test_a_page_is_plain_in_its_file_and_more_in_the_book(
     assert made.count("{grid-item-card}") == (len(CHAPTERS) + 1 if name == "index" else 0)
 
 
-def test_modules_citations_and_folds_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BOOK / "_ext")
-    plain = importlib.import_module("book_plain")
+def test_modules_citations_and_folds_of_a_page(plain: Any) -> None:
     assert plain.with_directives(
         "[`aevb_lib.hmc`](../aevb_lib/hmc.py): step, init\n\n"
         "[K](https://arxiv.org/abs/1312.6114)\n\n"
@@ -244,9 +245,7 @@ def test_modules_citations_and_folds_of_a_page(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_buttons_cards_and_explorers_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(BOOK / "_ext")
-    plain = importlib.import_module("book_plain")
+def test_buttons_cards_and_explorers_of_a_page(plain: Any) -> None:
     assert plain.with_directives(
         "<!-- cards -->\n\n* [One](01_one.ipynb)\n\n  First.\n\n  *5 minutes*\n\n"
         "* [Two](two.md)\n\n  More.\n\n<!-- end of cards -->\n\n"

@@ -3,17 +3,17 @@
 make colab        writes _build/aevb-colab.zip
 """
 
-import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+from tools.plain import MODULE
+
 ROOT = Path(__file__).resolve().parents[1]
 ZIP = ROOT / "_build" / "aevb-colab.zip"
 PICTURES = "../aevb_lib/explorer/pictures/"
-MODULE = re.compile(r"\[(`aevb_lib[\w.]*`)\]\(\.\./aevb_lib/[\w/]+\.py\)")
 README = """\
 Auto-Encoding Variational Bayes, measured: the notebooks
 
@@ -38,7 +38,7 @@ def build_wheel(folder):
 
 def beside_notebooks(page):
     """A page of text with its pictures beside it, and without links into the package."""
-    return MODULE.sub(r"\1", page.replace(PICTURES, ""))
+    return MODULE.sub(r"`\1`", page.replace(PICTURES, ""))
 
 
 def write(target, wheel):

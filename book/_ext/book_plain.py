@@ -3,7 +3,6 @@
     <!-- buttons -->             a paragraph of links becomes buttons, the first one filled
     <!-- cards -->               a list whose items begin with a link becomes a grid of cards,
                                  those of chapters with their number
-
     <!-- bibliography -->        a sentence for readers of the file becomes the list
 
 each up to `<!-- end of buttons -->` and so on. The picture of an explorer becomes the explorer
@@ -19,7 +18,7 @@ import textwrap
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
-from tools.plain import citations
+from tools.plain import MODULE, citations
 
 BLOCK = re.compile(
     r"^<!-- (buttons|cards|bibliography) -->\n(.*?)^<!-- end of \1 -->$", re.M | re.S
@@ -27,14 +26,14 @@ BLOCK = re.compile(
 LINK = re.compile(r"\[([^\]]+)\]\((\w+)\.(?:md|ipynb)\)")
 CARD = re.compile(rf"^\* {LINK.pattern}\n((?:\n| .*\n)*)", re.M)
 PICTURE = re.compile(r"^!\[.*\]\(\S*/explorer/pictures/([\w-]+)\.webp\)(?:\\\n\*.*\*)?$", re.M)
-MODULE = re.compile(r"^\[`(aevb_lib[\w.]*)`\]\(\.\./aevb_lib/[\w/]+\.py\)(?:: (.+))?$", re.M)
+MEMBERS_OF = re.compile(rf"{MODULE.pattern}(?:: (.+))?$", re.M)
 ADDRESS = re.compile(r"\]\((https?://[^()\s]+)\)")
+FOLD = re.compile(r"^<details>\n<summary>([^\n]*)</summary>\n\n(.*?)\n\n</details>$", re.M | re.S)
 LABEL = re.compile(r'^<a id="([\w-]+)"></a>\n\n', re.M)
 
 BUTTON = "```{{button-ref}} {1}\n:ref-type: doc\n:color: primary\n{2}\n{0}\n```\n"
 GRID = "::::{{grid}} 1 2 2 2\n:gutter: 3\n\n{0}::::"
 ITEM = ":::{{grid-item-card}} {0}\n:link: {1}\n:link-type: doc\n\n{2}\n:::\n"
-FOLD = re.compile(r"^<details>\n<summary>([^\n]*)</summary>\n\n(.*?)\n\n</details>$", re.M | re.S)
 MEMBERS = "```{{eval-rst}}\n.. automodule:: {0}\n   :members: {1}\n```"
 BIBLIOGRAPHY = "```{bibliography}\n:all:\n```"
 
@@ -67,7 +66,7 @@ def with_directives(text):
     text = LABEL.sub(r"(\1)=\n", text)
     text = BLOCK.sub(lambda block: make[block[1]](block[2]), text)
     text = FOLD.sub(lambda fold: f"````{{dropdown}} {fold[1]}\n{fold[2]}\n````", text)
-    text = MODULE.sub(lambda module: MEMBERS.format(module[1], module[2] or ""), text)
+    text = MEMBERS_OF.sub(lambda module: MEMBERS.format(module[1], module[2] or ""), text)
     text = ADDRESS.sub(lambda link: f"]({cited().get(link[1], link[1])})", text)
     return PICTURE.sub(lambda picture: f"```{{explorer}} {picture[1]}\n```", text)
 

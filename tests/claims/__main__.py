@@ -7,10 +7,9 @@
 
 Both are resumable: what was run of a chapter whose code has not changed is not run again, unless
 `--again` says so, as it should after a change of the library, or of a slip that keeps its name.
-`--jobs 2` runs two at a time, and `mutate` beside them the chapter as it is. A
-chapter is the same with a slip and without it until a cell runs the slip's line, so `mutate` runs
-it once and forks before that cell. Set `OMP_NUM_THREADS=1`: a pool of threads does not survive a
-fork.
+`--jobs 2` runs two at a time, and `mutate` beside them the chapter as it is. A chapter is the same
+with a slip and without it until a cell runs the slip's line, so `mutate` runs it once and forks
+before that cell. Set `OMP_NUM_THREADS=1`: a pool of threads does not survive a fork.
 """
 
 from __future__ import annotations
@@ -201,6 +200,8 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
             outcomes = OUTCOMES.read(name, codes[name], states)
             STATES.put(name, summary_of_states(codes[name], outcomes))
 
+    for name in todo:  # of which all states are kept
+        record(name)
     started = time.monotonic()
     for (chapter, state, _), outcome in in_processes(jobs, run_in_state, tasks):
         OUTCOMES.put(chapter, codes[chapter], state, outcome)
@@ -209,8 +210,6 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
             f"{minutes:5.1f} min {chapter} {state}: {outcome.failed} {outcome.errors}", flush=True
         )
         record(chapter)
-    for name in todo:
-        record(name)
 
 
 def _is_recorded(chapter: str, code: str, states: int) -> bool:

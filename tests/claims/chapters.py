@@ -17,9 +17,8 @@ from typing import Any
 from tests.claims.slips import Slip
 
 BOOK = Path(__file__).parents[2] / "book"
-PATIENCE = (
-    240  # processor seconds for a cell, thrice what the longest takes; waiting is not counted
-)
+# Processor seconds for a cell, thrice what the longest takes; waiting is not counted.
+PATIENCE = 240
 
 
 def chapter_names() -> list[str]:

@@ -20,6 +20,12 @@ RECORDED = Path(__file__).parent / "recorded"
 NUMBER = re.compile(r"[−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
+def _write_whole(path: Path, text: str) -> None:
+    # As `aevb_lib.files.replacing`; but the library must not be imported where slips come in.
+    path.with_suffix(".new").write_text(text, encoding="utf-8")
+    path.with_suffix(".new").replace(path)
+
+
 @dataclass(frozen=True)
 class Record:
     """A JSON file with one entry per chapter.
@@ -58,8 +64,7 @@ class Record:
             record = self.read()
             yield record
             text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False)
-            self.path.with_suffix(".new").write_text(text + "\n", encoding="utf-8")
-            self.path.with_suffix(".new").replace(self.path)
+            _write_whole(self.path, text + "\n")
         finally:
             os.close(folder)
 
@@ -125,9 +130,7 @@ class Outcomes:
         """Keep what came of it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(chapter, code, state)
-        text = json.dumps(asdict(replace(outcome, called={})), ensure_ascii=False)
-        path.with_suffix(".new").write_text(text, encoding="utf-8")
-        path.with_suffix(".new").replace(path)
+        _write_whole(path, json.dumps(asdict(replace(outcome, called={})), ensure_ascii=False))
 
     def read(self, chapter: str, code: str, states: int) -> dict[int, Outcome]:
         """Return what came of it in the first states; state 0 is the reader's."""
