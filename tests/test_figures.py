@@ -1,10 +1,12 @@
 """The paper's figures 2 and 3 run with enough noise: what is run, and how steps are chosen."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tiny import TinyStore
 
+from aevb_lib.evidence import ais_log_likelihood
 from aevb_lib.experiments import STUDIES, VerificationError, run_study, verify
 from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.figures import (
@@ -18,6 +20,7 @@ from aevb_lib.experiments.figures import (
     pilots,
     step_size_table,
 )
+from aevb_lib.experiments.race import mean_evidence
 from aevb_lib.experiments.recipe import LEARNING_RATES
 from aevb_lib.experiments.store import Store
 
@@ -85,6 +88,15 @@ def tiny(monkeypatch):
     """The studies at the size of a test: one cell of each algorithm, three seeds."""
     for name in ("NUM_UNSEEN", "NUM_SEEN", "NUM_FINAL", "NUM_ANNEALED"):
         monkeypatch.setattr(f"aevb_lib.experiments.figures.{name}", 5)
+    # Short chains, or this takes two minutes.
+    monkeypatch.setattr(
+        "aevb_lib.experiments.figures.mean_evidence",
+        partial(mean_evidence, num_samples=5, num_warmup=5),
+    )
+    monkeypatch.setattr(
+        "aevb_lib.experiments.figures.ais_log_likelihood",
+        lambda model, images, **_: ais_log_likelihood(model, images, num_temperatures=5),
+    )
     monkeypatch.setattr("aevb_lib.experiments.figures.EARLY_IMAGES", {"figure-3": 120})
     runs = tuple(
         tiny_run(run, batch_size=60 if run.algorithm == "batch-mcem" else 20)
