@@ -16,3 +16,15 @@
   addEventListener("afterprint", end);
   paper.addEventListener("change", () => (paper.matches ? begin() : end()));
 })();
+
+// A plot that scrolls is reached by the keyboard; the theme sees to tables and code.
+(() => {
+  const reach = () => {
+    for (const plot of document.querySelectorAll(".bd-article .plot")) {
+      if (plot.scrollWidth > plot.clientWidth) plot.tabIndex = 0;
+      else plot.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("load", reach);
+  addEventListener("resize", reach);
+})();

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
+from aevb_lib import plotting
 from tests.browser.test_pages import PAGES, luminance, pixels
 
 pytestmark = pytest.mark.browser
@@ -71,6 +73,45 @@ def test_a_shadow_says_where_a_formula_goes_on(mode: str, open_page: Callable[..
     left, right = edges(page, wide[0])
     assert abs(left - paper) > least
     assert abs(right - paper) < 0.01
+    visit.finish()
+
+
+SCALES = """() => [...document.querySelectorAll(".plot")].map(plot => {
+    const image = [...plot.querySelectorAll("img")].find(image => image.checkVisibility());
+    return image.getBoundingClientRect().width / image.getAttribute("width");
+})"""
+
+
+def test_words_in_plots_are_large_enough_on_a_phone(open_page: Callable[..., Any]) -> None:
+    """Numbers at the axes once had 7.6 pixels."""
+    visit = open_page("book/index.html", size="phone")
+    visit.page.route("**/tex-svg-full.js", lambda route: route.abort())  # it takes its time
+    with plotting.style():
+        points = min(mpl.rcParams[f"{name}.labelsize"] for name in ("xtick", "ytick", "axes"))
+        letters = points * mpl.rcParams["figure.dpi"] / 72  # pixels of the picture
+    plots = 0
+    for name in CHAPTERS:
+        visit.page.goto(visit.base + name)
+        scales = visit.page.evaluate(SCALES)
+        plots += len(scales)
+        assert all(scale * letters >= 9.9 for scale in scales), name
+    assert plots > 60
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_a_shadow_says_where_a_plot_goes_on(mode: str, open_page: Callable[..., Any]) -> None:
+    visit = open_page("book/07_latent_dimension.html", size="phone", mode=mode)
+    plot = visit.page.locator(".plot").first
+    plot.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+    plot.locator("img:visible").evaluate("async e => { await e.decode() }")
+    assert plot.evaluate("e => [e.scrollWidth > e.clientWidth + 60, e.tabIndex]") == [True, 0]
+    left, right = edges(visit.page, plot)
+    plot.evaluate("e => { e.scrollLeft = e.scrollWidth }")
+    left_after, right_after = edges(visit.page, plot)
+    least = 0.1 if mode == "light" else 0.03
+    assert abs(left - right) > least
+    assert abs(left_after - right_after) > least
+    assert abs(left - right_after) < 0.01
     visit.finish()
 
 
