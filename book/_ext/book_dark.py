@@ -193,7 +193,8 @@ def visit_image(self, node):
         width, height = picture.size
     # A plot has two pixels for each of its designed width. At three quarters of that width, its
     # words have ten pixels; a phone shows it no narrower.
-    self.body.append(f'<span class="plot" style="--least: {round(0.75 * width / 2)}px">')
+    least = 0 if "wordless" in node["classes"] else round(0.75 * width / 2)
+    self.body.append(f'<span class="plot" style="--least: {least}px">')
     for one in (node, dark):
         write_tag(self, one)
         tag = f'<img width="{width}" height="{height}" '  # a page must not jump when it comes

@@ -76,7 +76,7 @@ def test_a_shadow_says_where_a_formula_goes_on(mode: str, open_page: Callable[..
     visit.finish()
 
 
-SCALES = """() => [...document.querySelectorAll(".plot")].map(plot => {
+SCALES = """() => [...document.querySelectorAll(".plot:not(:has(.wordless))")].map(plot => {
     const image = [...plot.querySelectorAll("img")].find(image => image.checkVisibility());
     return image.getBoundingClientRect().width / image.getAttribute("width");
 })"""
@@ -96,6 +96,10 @@ def test_words_in_plots_are_large_enough_on_a_phone(open_page: Callable[..., Any
         plots += len(scales)
         assert all(scale * letters >= 9.9 for scale in scales), name
     assert plots > 60
+    visit.page.goto(visit.base + "book/08_latent_space.html")
+    sheets = visit.page.locator(".plot:has(.wordless)").all()
+    assert len(sheets) == 2
+    assert all(sheet.evaluate("e => e.scrollWidth <= e.clientWidth") for sheet in sheets)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
