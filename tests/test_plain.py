@@ -124,7 +124,13 @@ def test_captions_stand_behind_their_figures(source: Path) -> None:
     for cell in source_cells(source):
         if cell.cell_type == "code" and (figure := cell.metadata.get("mystnb", {}).get("figure")):
             (place,) = [i for i, one in enumerate(cells) if one.source == cell.source]
-            assert cells[place + 1].source.startswith(f'<a id="{figure["name"]}"></a>')
+            before, after = cells[place - 1], cells[place + 1]
+            anchor = f'<a id="{figure["name"]}"></a>'
+            # Who follows a link to a figure must see it, and not what is below it.
+            ends_in_words = before.source.removesuffix(anchor)[-1] in ".:)"
+            is_above = before.cell_type == "markdown" and before.source.endswith(anchor)
+            assert is_above == (before.cell_type == "markdown" and ends_in_words)
+            assert after.source.removeprefix("" if is_above else anchor).lstrip().startswith("**Fig")
             alt = cell.metadata["mystnb"]["image"]["alt"]
             assert alt in text
 

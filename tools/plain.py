@@ -166,14 +166,28 @@ class Converter:
             folded["outputs_hidden"] = True
         if folded:
             metadata["jupyter"] = folded
-        self.cells.append({"cell_type": "code", "metadata": metadata, "source": cell.source})
+        if self.solution and not self.is_begun:
+            self.add_text(f"*{self.solution_title()}: folded, here and below.*")
         shown = cell.metadata.get("mystnb", {})
-        if figure := shown.get("figure"):
+        figure = shown.get("figure")
+        is_led_to = figure and self.lead_to(figure["name"])
+        self.cells.append({"cell_type": "code", "metadata": metadata, "source": cell.source})
+        if figure:
             caption = self.caption(figure["name"], figure["caption"])
-            self.add_text(f"{caption}\n\n{_folded('The figure in words', shown['image']['alt'])}")
+            anchor = "" if is_led_to else _anchor(figure["name"])
+            words = _folded("The figure in words", shown["image"]["alt"])
+            self.add_text(f"{anchor}{caption}\n\n{words}")
+
+    def lead_to(self, name):
+        """Let links to a figure end at the words before it, if there are any: not below it."""
+        before = self.cells[-1] if self.cells else {"cell_type": "code"}
+        is_led_to = before["cell_type"] == "markdown" and before["source"][-1] in ".:)"
+        if is_led_to:
+            before["source"] += _anchor(name).strip()
+        return is_led_to
 
     def caption(self, name, text):
-        return f"{_anchor(name)}**{_name(places()[name])}.** {self.inline(text).strip()}"
+        return f"**{_name(places()[name])}.** {self.inline(text).strip()}"
 
     def markdown(self, source):
         """One cell of text; directives do not nest, except that solutions hold others."""
@@ -219,12 +233,11 @@ class Converter:
             parts.append(_folded(f"Solution of {_name(places()[title])}", self.markdown(body)))
         elif name == "solution-start":
             self.solution, self.is_begun = title, False
-            parts.append(f"*Solution of {_name(places()[title])}: folded, here and below.*")
         elif name in ("solution-end", "exercise-end"):
             self.solution = None
         elif name == "figure-md":
             image, caption = body.split("\n\n", 1)
-            parts.append(f"{_embedded(image)}\n\n{self.caption(title, caption)}")
+            parts.append(f"{_anchor(title)}{_embedded(image)}\n\n{self.caption(title, caption)}")
         elif name in ("note", "warning", "admonition"):
             heading = self.inline(title) or name.capitalize()
             parts.append(_quoted(f"**{heading}**\n\n{self.inline(body)}"))
