@@ -130,7 +130,8 @@ def test_captions_stand_behind_their_figures(source: Path) -> None:
             ends_in_words = before.source.removesuffix(anchor)[-1] in ".:)"
             is_above = before.cell_type == "markdown" and before.source.endswith(anchor)
             assert is_above == (before.cell_type == "markdown" and ends_in_words)
-            assert after.source.removeprefix("" if is_above else anchor).lstrip().startswith("**Fig")
+            caption = after.source if is_above else after.source.removeprefix(anchor).lstrip()
+            assert caption.startswith("**Figure ")
             alt = cell.metadata["mystnb"]["image"]["alt"]
             assert alt in text
 
