@@ -38,7 +38,7 @@ COLORS = {
     "Monte Carlo EM": PURPLE,
     "Truth": INK,
 }
-WIDTH = 6.4  # inches: one column of the book, and still legible at a phone's width
+WIDTH = 6.4  # inches: one column of the book
 
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 192,
