@@ -201,6 +201,19 @@ def test_solutions_fold_with_their_code() -> None:
     assert "jupyter" not in cells[3]["metadata"]
 
 
+def test_a_solution_that_begins_with_code_is_named_before_it() -> None:
+    opening = ":::{exercise} Why?\n:label: ex-support\n\nSay why.\n:::\n\n"
+    cells = convert(
+        f"{opening}:::{{solution-start}} ex-support\n:class: dropdown\n:::",
+        "code = 1",
+        "Then.\n\n:::{solution-end}\n:::",
+    )
+    assert "Solution" not in cells[0]["source"]
+    assert cells[1]["source"] == "*Solution of Exercise 2.1: folded, here and below.*"
+    assert cells[2]["source"] == "code = 1"
+    assert "<summary>Solution of Exercise 2.1, continued</summary>" in cells[3]["source"]
+
+
 def test_notes_are_quotations_without_broken_formulas() -> None:
     (cell,) = convert(":::{note}\nFor $a\n= b$ and\n\n$$\nc\n$$\n:::")
     assert cell["source"] == "> **Note**\n>\n> For $a = b$ and\n>\n> $$ c $$"

@@ -172,7 +172,10 @@ def write_twin(light, folder, name):
 
 
 def visit_image(self, node):
-    """Write a figure's tag for light pages, then that for dark ones; the style sheet shows one."""
+    """Write a figure's tag for light pages, then that for dark ones; the style sheet shows one.
+
+    Those of a plot share a box, in which it scrolls on a phone.
+    """
     write_tag, light = type(self).visit_image, Path(self.builder.srcdir, node["uri"])
     name = self.builder.images.get(node["uri"])
     if name is None or light.suffix not in WAYS or OWN_COLORS.intersection(node["classes"]):
