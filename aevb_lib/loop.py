@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tqdm.auto import tqdm
 from aevb_lib.checkpoints import Checkpoint
 from aevb_lib.history import History, Record
 from aevb_lib.meter import Meter
-from aevb_lib.modes import evaluation_mode, modes_of, restore_modes
+from aevb_lib.modes import evaluation_mode, modes_of, restore_modes, weights_are_finite
 from aevb_lib.randomness import own_randomness
 from aevb_lib.stacking import Stack
 from aevb_lib.types import Algorithm, Batch, Batches, Scheduler
@@ -58,7 +59,8 @@ def train(
     try:
         for epoch in range(done, epochs):
             for batch in _checked(batches):
-                values = _step(algorithm, batch, shape, is_first=is_first)
+                with _divergence_told(algorithm, meter.steps):
+                    values = _step(algorithm, batch, shape, is_first=is_first)
                 is_first = False
                 meter.add(values, batch.images.shape[-2])
                 for scheduler in schedulers:
@@ -68,10 +70,11 @@ def train(
                     continue
                 rows = meter.read(len(models))
                 if evaluate is not None:
-                    rows = [
-                        row | _measured(evaluate, model)
-                        for row, model in zip(rows, models, strict=True)
-                    ]
+                    with _divergence_told(algorithm, meter.steps):
+                        rows = [
+                            row | _measured(evaluate, model)
+                            for row, model in zip(rows, models, strict=True)
+                        ]
                 counters = meter.steps, meter.steps / len(batches), meter.examples, meter.seconds
                 for history, row in zip(histories, rows, strict=True):
                     history.records.append(Record(*counters, row))
@@ -101,6 +104,19 @@ def models_of(algorithm: Algorithm) -> list[nn.Module]:
     """Return the models of learners that are trained together; of one learner, none."""
     model = getattr(algorithm, "model", None)
     return list(model.models) if isinstance(model, Stack) else []
+
+
+@contextmanager
+def _divergence_told(algorithm: Algorithm, steps: int) -> Iterator[None]:
+    """Name the cause where an error is a consequence: weights that are no longer finite."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if weights_are_finite(getattr(algorithm, "model", None)):
+            raise
+        raise FloatingPointError(
+            f"the model's weights stopped being finite by step {steps}: try a smaller learning rate"
+        ) from error
 
 
 def _step(

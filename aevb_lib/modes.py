@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["evaluation_mode", "modes_of", "restore_modes"]
+from torch import nn
+
+__all__ = ["evaluation_mode", "modes_of", "restore_modes", "weights_are_finite"]
 
 
 @contextmanager
@@ -50,3 +52,22 @@ def restore_modes(modes: list[tuple[Any, bool]]) -> None:
     """Put modules back into the modes that :func:`modes_of` found."""
     for module, is_training in modes:
         module.training = is_training
+
+
+def weights_are_finite(model: object) -> bool:
+    """Whether no weight of a model is infinite or nan, as they are after training diverges.
+
+    Args:
+        model: A module; anything else has no weights.
+
+    Example:
+        >>> from torch import nn
+        >>> layer = nn.Linear(1, 1)
+        >>> weights_are_finite(layer)
+        True
+        >>> _ = nn.init.constant_(layer.bias, float("nan"))
+        >>> weights_are_finite(layer)
+        False
+    """
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    return all(bool(weight.isfinite().all()) for weight in weights)

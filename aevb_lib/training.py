@@ -70,7 +70,7 @@ def fit(
             ``evaluate`` does not return named numbers.
         ValueError: If there is nothing to do, an epoch turns out to be empty, or the checkpoint is
             that of another training.
-        FloatingPointError: If a training average is no longer a finite number.
+        FloatingPointError: If a training average or a weight is no longer a finite number.
 
     Example:
         >>> import torch, aevb_lib as aevb

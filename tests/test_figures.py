@@ -1,27 +1,28 @@
 """The paper's figures 2 and 3 run with enough noise: what is run, and how steps are chosen."""
 
+import math
 from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 from tiny import TinyStore
 
 from aevb_lib.evidence import ais_log_likelihood
 from aevb_lib.experiments import STUDIES, VerificationError, run_study, verify
 from aevb_lib.experiments.__main__ import main
+from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.figures import (
     FIGURE_2,
     FIGURE_3,
+    FIRST_MILLION,
     STEP_SIZES,
     TEN_STREAMS,
     LikelihoodFigure,
-    PilotRun,
-    StepSizes,
-    pilots,
-    step_size_table,
 )
+from aevb_lib.experiments.pilots import PilotRun, StepSizes, pilots, step_size_table
 from aevb_lib.experiments.race import mean_evidence
-from aevb_lib.experiments.recipe import LEARNING_RATES
+from aevb_lib.experiments.recipe import LEARNING_RATES, new_learner
 from aevb_lib.experiments.store import Store
 
 ALGORITHMS = {"aevb", "wake-sleep", "mcem", "batch-mcem"}
@@ -43,17 +44,20 @@ def test_figure_3_has_ten_streams_of_all_contestants(study, images):
         assert run.epochs * run.num_train >= images
 
 
-def test_figure_2_has_three_seeds_and_ten_million_images_for_every_size():
+@pytest.mark.parametrize(
+    ("study", "images", "number"), [(FIGURE_2, 10_000_000, 3), (FIRST_MILLION, 1_000_000, 5)]
+)
+def test_figure_2_has_several_seeds_and_one_scale_for_every_size(study, images, number):
     seeds = {}
-    for run in FIGURE_2.runs:
-        assert run.epochs * run.num_train == 10_000_000
+    for run in study.runs:
+        assert run.epochs * run.num_train == images
         seeds.setdefault((run.algorithm, run.latent_dim), set()).add(run.seed)
     assert len(seeds) == 10
-    assert set(map(len, seeds.values())) == {3}
+    assert set(map(len, seeds.values())) == {number}
 
 
 def test_steps_are_chosen_on_noise_that_is_in_no_figure():
-    figures = (FIGURE_2, FIGURE_3, TEN_STREAMS)
+    figures = (FIGURE_2, FIRST_MILLION, FIGURE_3, TEN_STREAMS)
     used = {run.seed for study in figures for run in study.runs}
     assert not used & {run.seed for run in STEP_SIZES.runs}
     for study in figures:
@@ -68,14 +72,14 @@ def test_steps_are_chosen_on_noise_that_is_in_no_figure():
 
 def test_the_last_row_of_a_run_is_its_end():
     """What a run has reached is read there, and measured nowhere else."""
-    for study in (FIGURE_3, TEN_STREAMS):
+    for study in (FIGURE_2, FIRST_MILLION, FIGURE_3, TEN_STREAMS):
         for run in study.runs:
             total = run.epochs * run.steps_per_epoch
             assert study.rows_of(run, total)[-1] == total
 
 
 def test_names_are_each_runs_own():
-    for study in (FIGURE_2, FIGURE_3, TEN_STREAMS, STEP_SIZES):
+    for study in (FIGURE_2, FIRST_MILLION, FIGURE_3, TEN_STREAMS, STEP_SIZES):
         assert len({run.name for run in study.runs}) == len(study.runs)
 
 
@@ -88,16 +92,18 @@ def tiny(monkeypatch):
     """The studies at the size of a test: one cell of each algorithm, three seeds."""
     for name in ("NUM_UNSEEN", "NUM_SEEN", "NUM_FINAL", "NUM_ANNEALED"):
         monkeypatch.setattr(f"aevb_lib.experiments.figures.{name}", 5)
+    monkeypatch.setattr("aevb_lib.experiments.pilots.NUM_IMAGES", 5)
     # Short chains, or this takes two minutes.
-    monkeypatch.setattr(
-        "aevb_lib.experiments.figures.mean_evidence",
-        partial(mean_evidence, num_samples=5, num_warmup=5),
-    )
+    for module in ("figures", "pilots"):
+        monkeypatch.setattr(
+            f"aevb_lib.experiments.{module}.mean_evidence",
+            partial(mean_evidence, num_samples=5, num_warmup=5),
+        )
     monkeypatch.setattr(
         "aevb_lib.experiments.figures.ais_log_likelihood",
         lambda model, images, **_: ais_log_likelihood(model, images, num_temperatures=5),
     )
-    monkeypatch.setattr("aevb_lib.experiments.figures.EARLY_IMAGES", {"figure-3": 120})
+    monkeypatch.setattr("aevb_lib.experiments.pilots.EARLY_IMAGES", {"figure-3": 120})
     runs = tuple(
         tiny_run(run, batch_size=60 if run.algorithm == "batch-mcem" else 20)
         for run in FIGURE_3.runs
@@ -153,6 +159,67 @@ def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path, capsys):
     checks = list(verify(figure, store, seeds=[1]))
     assert len(checks) == 4
     assert all("the spread over 3 recorded seeds" in check.reason for check in checks)
+
+
+def explodes_at(rate, runs):
+    """Learners as the recipe makes them; those of one step of Adagrad, and seed, diverge."""
+
+    def new(run, chosen, *, device="cpu"):
+        learner, generator = new_learner(run, chosen, device=device)
+        if chosen == rate and run.seed in runs:
+            with torch.no_grad():
+                next(learner.model.decoder.parameters()).fill_(math.nan)
+        return learner, generator
+
+    return new
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("algorithm", ["aevb", "wake-sleep"])
+def test_a_pilot_that_diverges_is_a_result(monkeypatch, tmp_path, capsys, together, algorithm):
+    """At a step of 0.1 wake-sleep diverged in ten dimensions, and took the study with it."""
+    monkeypatch.setattr("aevb_lib.experiments.pilots.EARLY_IMAGES", {"figure-2": 120})
+    new = explodes_at(0.1, runs=(101,))
+    monkeypatch.setattr("aevb_lib.experiments.comparison.new_learner", new)
+    (cell,) = [
+        run
+        for run in FIGURE_2.runs
+        if (run.algorithm, run.latent_dim, run.seed) == (algorithm, 10, 0)
+    ]
+    cell = tiny_run(cell, batch_size=20)
+    pilot = replace(STEP_SIZES, runs=tuple(pilots("figure-2", cell)))
+    store = TinyStore(tmp_path)
+    results = {result.run: result for result in run_study(pilot, store, together=together)}
+    assert len(results) == 9
+    for run, result in results.items():
+        diverged = run.learning_rate == 0.1 and run.seed == 101
+        assert (result.final["early"] is None) == (not result.history.records) == diverged
+        assert store.read(run) == result
+    assert not list(tmp_path.rglob("*.pt"))
+    assert main(["table", "step-sizes"], studies={"step-sizes": pilot}, store=store) == 0
+    assert "| below −1,000 |" in capsys.readouterr().out
+    # A figure that takes its step from them leaves the one that diverged.
+    figure = replace(FIGURE_2, runs=(cell,), first_images=60)
+    (result,) = run_study(figure, store)
+    assert result.final["learning_rate"] in (0.01, 0.02)
+    assert result.final["learning_rates"]["0.1"] is None
+    assert "Infinity" not in store.result_path(cell).read_text()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_step_that_diverges_is_not_chosen(monkeypatch, tmp_path, together):
+    """Where a run chooses its step itself."""
+    new = explodes_at(0.1, runs=(0,))
+    monkeypatch.setattr("aevb_lib.experiments.comparison.new_learner", new)
+    runs = tuple(tiny_run(BOUND_VS_SAMPLES.runs[1], batch_size=20, seed=seed) for seed in (0, 1))
+    study = replace(BOUND_VS_SAMPLES, runs=runs, first_row=3, early_steps=3, num_stretches=0)
+    results = {
+        result.run.seed: result
+        for result in run_study(study, TinyStore(tmp_path), together=together)
+    }
+    assert results[0].final["learning_rates"]["0.1"] is None
+    assert results[0].final["learning_rate"] < 0.1
+    assert None not in results[1].final["learning_rates"].values()
 
 
 def test_the_command_refuses_seeds_that_a_study_lacks(tmp_path, capsys):

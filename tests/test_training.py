@@ -207,6 +207,35 @@ def test_an_exploding_model_is_caught():
         fit(learner, data, epochs=5)
 
 
+def test_an_error_that_weights_cause_names_them():
+    """Torch says that probabilities of a dream are not between 0 and 1, which helps nobody."""
+    learner, _, data = small_vae()
+    model = learner.model
+    optimizers = [
+        torch.optim.SGD(part.parameters(), lr=1e-3) for part in (model.decoder, model.encoder)
+    ]
+    learner = aevb.WakeSleep(model, *optimizers)
+    with torch.no_grad():
+        next(model.decoder.parameters()).fill_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"weights stopped .* by step 0.*learning rate"):
+        fit(learner, data)
+
+
+def test_an_evaluation_that_weights_break_names_them():
+    class Breaks(Counter):
+        model = torch.nn.Linear(1, 1)
+
+        def step(self, batch):
+            torch.nn.init.constant_(self.model.bias, math.inf)
+            return super().step(batch)
+
+    def evaluate(model):
+        raise ValueError("loc must be finite")
+
+    with pytest.raises(FloatingPointError, match="weights stopped being finite by step 3"):
+        fit(Breaks(), batches(3), evaluate=evaluate)
+
+
 def test_nan_images_are_caught_even_past_the_image_set():
     learner, _, _ = small_vae()
     with pytest.raises(FloatingPointError, match="look for nan"):

@@ -26,6 +26,7 @@ from aevb_lib.experiments.together import train_all
 from aevb_lib.history import History
 from aevb_lib.inference import Replay
 from aevb_lib.models import VAE, LatentVariableModel
+from aevb_lib.modes import weights_are_finite
 from aevb_lib.types import Algorithm
 
 __all__ = ["BOUND_VS_SAMPLES", "Comparison"]
@@ -42,8 +43,8 @@ class Comparison(Study[ComparisonRun]):
     ``log_likelihood`` and ``kl`` on test images; with ``seen_`` in front, on training images.
 
     Its ``final`` holds ``learning_rate``, the step of Adagrad; ``learning_rates``, what each that
-    was tried has reached early on training images, of which the best is chosen; and
-    ``step_seconds``, what a step takes when nothing disturbs it.
+    was tried has reached early on training images, None where it diverged, of which the best is
+    chosen; and ``step_seconds``, what a step takes when nothing disturbs it.
 
     Attributes:
         first_row: Step of the first row.
@@ -90,7 +91,11 @@ class Comparison(Study[ComparisonRun]):
             for index, (run, learner) in enumerate(zip(runs, learners, strict=True)):
                 final = {
                     "learning_rate": chosen[index],
-                    "learning_rates": {str(rate): value for rate, value in early[index].items()},
+                    "learning_rates": {
+                        # JSON has no infinity, which is what a step that diverges has reached.
+                        str(rate): value if math.isfinite(value) else None
+                        for rate, value in early[index].items()
+                    },
                     **self.measure_at_the_end(run, learner.model, train, test),
                 }
                 self.save_model(learner.model, run, store)
@@ -184,13 +189,31 @@ class Comparison(Study[ComparisonRun]):
             runs: The runs.
             train: Training images.
             store: Store of the records.
+
+        Returns:
+            A value for each step, minus infinity where it diverged, for each run.
         """
         reached: list[dict[float, float]] = [{} for _ in runs]
         for rate in LEARNING_RATES if runs[0].learning_rate is None else ():
-            learners, _ = self._train(runs, [rate] * len(runs), self.early_steps, train, None)
-            for own, learner in zip(reached, learners, strict=True):
-                own[rate] = self.early_performance(learner.model, train)
+            for own, value in zip(reached, self._reached_early(runs, rate, train), strict=True):
+                own[rate] = value if math.isfinite(value) else -math.inf
         return reached
+
+    def _reached_early(
+        self, runs: Sequence[ComparisonRun], rate: float, train: ImageSet
+    ) -> list[float]:
+        try:
+            learners, _ = self._train(runs, [rate] * len(runs), self.early_steps, train, None)
+        except FloatingPointError:
+            if len(runs) == 1:
+                return [math.nan]
+            # The others do not go down with it.
+            return [self._reached_early([run], rate, train)[0] for run in runs]
+        models = [learner.model for learner in learners]
+        return [
+            self.early_performance(model, train) if weights_are_finite(model) else math.nan
+            for model in models
+        ]
 
     def _train(
         self,

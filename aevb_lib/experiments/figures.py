@@ -1,6 +1,7 @@
 r"""The paper's figures 2 and 3 with enough noise.
 
-The studies are ``step-sizes``, ``figure-2``, ``figure-3``, and its beginning, ``ten-streams``.
+The studies are ``figure-2`` and ``figure-3``, their beginnings ``first-million`` and
+``ten-streams``, and ``step-sizes``, the pilots of all.
 
 The step of Adagrad is chosen once per cell, by training images early on, and on noise that is in no
 figure: the study ``step-sizes`` has seeds of its own. Then every cell is run from several seeds,
@@ -11,34 +12,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import mean
+from dataclasses import dataclass
 from typing import Any
 
 from aevb_lib.data import ImageSet
-from aevb_lib.evaluation import mean_elbo
 from aevb_lib.evidence import ais_log_likelihood
 from aevb_lib.experiments.comparison import Comparison
+from aevb_lib.experiments.pilots import StepSizes, pilots, reached_early, step_size_table
 from aevb_lib.experiments.race import STREAMS, mean_evidence
 from aevb_lib.experiments.recipe import CHAINS, LEARNING_RATES, ComparisonRun
-from aevb_lib.experiments.results import Result
 from aevb_lib.experiments.store import Store
 from aevb_lib.experiments.study import VerificationError
-from aevb_lib.models import VAE, LatentVariableModel
+from aevb_lib.models import LatentVariableModel
 
 __all__ = [
     "FIGURE_2",
     "FIGURE_3",
+    "FIRST_MILLION",
     "STEP_SIZES",
     "TEN_STREAMS",
     "Figure",
     "LikelihoodFigure",
-    "PilotRun",
-    "StepSizes",
-    "step_size_table",
 ]
 
-PILOT_SEEDS = (100, 101, 102)
 FIGURE_2_IMAGES = 10_000_000
 # As far as two cores go in a night; the paper has 60 million.
 FIGURE_3_IMAGES = {
@@ -49,56 +45,8 @@ FIGURE_3_IMAGES = {
 }
 # As far as two cores go in two hours, with all four algorithms.
 TEN_STREAMS_IMAGES = 800_000
-# Numbers of images after which a step size is judged. In figure 3 it is four moves of all chains.
-EARLY_IMAGES = {"figure-2": 50_000, "figure-3": 200_000}
 # Images whose evidence is measured in the rows of figure 3, and at its end (as in the paper).
 NUM_UNSEEN, NUM_SEEN, NUM_FINAL, NUM_ANNEALED = 1_000, 250, 1_000, 100
-
-
-@dataclass(frozen=True)
-class PilotRun(ComparisonRun):
-    """One short training with one step of Adagrad.
-
-    Attributes:
-        figure: Name of the study that takes its step from this run.
-    """
-
-    figure: str = "figure-3"
-
-    @property
-    def kind(self) -> str:
-        """Name of its record: ``figure-3-aevb-n50000-rate0.02``."""
-        return f"{self.figure}-{super().kind}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepSizes(Comparison):
-    """What every step of Adagrad reaches early, on noise that is used for nothing else.
-
-    The ``final`` of a result holds ``early``, nats per training image: the bound in the cells of
-    figure 2, the evidence by the paper's estimator in those of figure 3.
-    """
-
-    is_chaotic: bool = True
-    num_stretches: int = 0
-
-    def measure(self, model: LatentVariableModel, data: ImageSet) -> dict[str, float]:
-        """Return nothing: only the end counts."""
-        return {}
-
-    def rows(self, total: int) -> list[int]:
-        """Return no step but the last."""
-        return [total]
-
-    def measure_at_the_end(
-        self, run: ComparisonRun, model: LatentVariableModel, train: ImageSet, test: ImageSet
-    ) -> dict[str, Any]:
-        """Return what the step has reached, on training images."""
-        assert isinstance(run, PilotRun)
-        if run.figure == "figure-2":
-            assert isinstance(model, VAE)
-            return {"early": mean_elbo(model, train[: self.num_images])}
-        return {"early": mean_evidence(model, train.images[:NUM_FINAL])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +72,7 @@ class Figure(Comparison):
         Raises:
             VerificationError: If that is not recorded for every step.
         """
-        reached = _reached(store.read_all(pilots(self.pilots_of, runs[0])))
+        reached = reached_early(store.read_all(pilots(self.pilots_of, runs[0])))
         if set(reached) != set(LEARNING_RATES):
             raise VerificationError(
                 f"the step of {runs[0].name} is chosen by a study that is not recorded: "
@@ -187,83 +135,34 @@ class LikelihoodFigure(Figure):
         return final
 
 
-def pilots(figure: str, cell: ComparisonRun) -> list[PilotRun]:
-    """Return the runs of ``step-sizes`` by which the step of a cell is chosen.
-
-    Args:
-        figure: Name of the study that the cell is in.
-        cell: Any run of the cell.
-    """
-    epochs = max(1, EARLY_IMAGES[figure] // cell.num_train)
-    return [
-        PilotRun(
-            "step-sizes",
+def _bound_runs(study: str, seeds: Sequence[int], num_images: int) -> tuple[ComparisonRun, ...]:
+    return tuple(
+        ComparisonRun(
+            study,
             "vae",
-            cell.latent_dim,
+            latent_dim,
             seed,
-            hidden_dim=cell.hidden_dim,
-            algorithm=cell.algorithm,
-            num_train=cell.num_train,
-            batch_size=cell.batch_size,
-            epochs=epochs,
-            learning_rate=rate,
-            figure=figure,
+            algorithm=algorithm,
+            epochs=num_images // ComparisonRun.num_train,
         )
-        for seed in PILOT_SEEDS
-        for rate in LEARNING_RATES
-    ]
-
-
-def step_size_table(results: Sequence[Result[Any]]) -> str:
-    """Return the study ``step-sizes`` as a Markdown table, one row per cell.
-
-    Args:
-        results: Results from :func:`aevb_lib.experiments.load_result`.
-
-    Returns:
-        What each step of Adagrad has reached early, in nats per training image, mean over seeds;
-        the chosen one is bold.
-    """
-    rates = " | ".join(f"{rate:g}" for rate in LEARNING_RATES)
-    rows = [f"| figure, algorithm | N | D | {rates} |", "|:--|--:|--:" + "|--:" * 3 + "|"]
-    cells: dict[PilotRun, list[Result[Any]]] = {}
-    for result in results:
-        cells.setdefault(replace(result.run, seed=0, learning_rate=None), []).append(result)
-    for cell, members in cells.items():
-        reached = _reached(members)
-        best = max(reached, key=lambda rate: reached[rate])
-        shown = {rate: f"{value:.1f}".replace("-", "−") for rate, value in reached.items()}
-        shown[best] = f"**{shown[best]}**"
-        values = " | ".join(shown.get(rate, "") for rate in LEARNING_RATES)
-        head = f"{cell.figure}, {cell.algorithm} | {cell.num_train:,} | {cell.latent_dim}"
-        rows.append(f"| {head} | {values} |")
-    return "\n".join(rows)
-
-
-def _reached(results: Sequence[Result[Any]]) -> dict[float, float]:
-    """What each step of Adagrad has reached early, on average over the seeds that are recorded."""
-    reached: dict[float, list[float]] = {}
-    for result in results:
-        reached.setdefault(result.run.learning_rate, []).append(result.final["early"])
-    return {rate: mean(values) for rate, values in sorted(reached.items())}
+        for seed in seeds
+        for latent_dim in (3, 5, 10, 20, 200)
+        for algorithm in ("aevb", "wake-sleep")
+    )
 
 
 FIGURE_2 = Figure(
     name="figure-2",
     pilots_of="figure-2",
-    runs=tuple(
-        ComparisonRun(
-            "figure-2",
-            "vae",
-            latent_dim,
-            seed,
-            algorithm=algorithm,
-            epochs=FIGURE_2_IMAGES // ComparisonRun.num_train,
-        )
-        for seed in STREAMS[:3]
-        for latent_dim in (3, 5, 10, 20, 200)
-        for algorithm in ("aevb", "wake-sleep")
-    ),
+    runs=_bound_runs("figure-2", STREAMS[:3], FIGURE_2_IMAGES),
+)
+FIRST_MILLION = Figure(
+    name="first-million",
+    pilots_of="figure-2",
+    first_images=15_625,
+    images_between=2.0,
+    num_stretches=0,
+    runs=_bound_runs("first-million", STREAMS[:5], 1_000_000),
 )
 
 

@@ -8,7 +8,7 @@ from aevb_lib.experiments.arms import NOISE_ARMS
 from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.densities import DENSITIES
-from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, STEP_SIZES, TEN_STREAMS
+from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, FIRST_MILLION, STEP_SIZES, TEN_STREAMS
 from aevb_lib.experiments.likelihoods import LIKELIHOODS
 from aevb_lib.experiments.paths import PATHS
 from aevb_lib.experiments.race import LIKELIHOOD_RACE, MCEM_VARIANTS
@@ -36,6 +36,7 @@ STUDIES: dict[str, Study[Any]] = {
         MCEM_VARIANTS,
         TIME_TO_BOUND,
         STEP_SIZES,
+        FIRST_MILLION,
         FIGURE_2,
         FIGURE_3,
         TEN_STREAMS,
