@@ -247,6 +247,24 @@ def test_chapter_says_what_was_measured(source: Path) -> None:
     assert re.search(r"^## What we measured$", prose(source), re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "source", [path for path in SOURCES if path.stem[0].isdigit()], ids=lambda path: path.stem
+)
+def test_chapter_opens_with_what_carries_its_answer(source: Path) -> None:
+    """A figure, an explorer or a table stands before the first section, or is the first section."""
+    shown = [""]
+    for cell in notebook_of(source).cells:
+        if cell.cell_type == "markdown":
+            before, *sections = re.split(r"^## ", cell.source, flags=re.MULTILINE)
+            shown[-1] += before
+            shown += sections
+        else:
+            data = [output.data for output in cell.outputs if "data" in output]
+            shown[-1] += "".join(f"{mime} {text}" for each in data for mime, text in each.items())
+    opening = shown[1] if shown[1].startswith("The verdicts") else shown[0]
+    assert re.search(r"!\[|image/png|text/html|\| *:?--", opening)
+
+
 @pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "book/running.md"])
 def test_commands_can_be_pasted_into_any_shell(path: str) -> None:
     """An interactive zsh, which macOS has, takes a comment for arguments."""
