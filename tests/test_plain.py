@@ -214,6 +214,22 @@ def test_a_solution_that_begins_with_code_is_named_before_it() -> None:
     assert "<summary>Solution of Exercise 2.1, continued</summary>" in cells[3]["source"]
 
 
+@pytest.mark.parametrize("slug", ["OWNER/NAME", "someone/a-book"])
+def test_an_explorer_s_picture_has_a_link_once_there_is_an_address(
+    monkeypatch: pytest.MonkeyPatch, slug: str
+) -> None:
+    monkeypatch.setattr("tools.plain.address", lambda: slug)
+    sources = 'explorer.embed("bound")', "torch.diag_embed(x)"
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    texts_of = [cell["source"] for cell in Converter("02_elbo.ipynb").convert(cells)]
+    if slug == "OWNER/NAME":
+        assert tuple(texts_of) == sources
+    else:
+        embedded, words, other = texts_of
+        assert (embedded, other) == sources
+        assert "[the book](https://someone.github.io/a-book/book/02_elbo.html)" in words
+
+
 def test_notes_are_quotations_without_broken_formulas() -> None:
     (cell,) = convert(":::{note}\nFor $a\n= b$ and\n\n$$\nc\n$$\n:::")
     assert cell["source"] == "> **Note**\n>\n> For $a = b$ and\n>\n> $$ c $$"

@@ -18,6 +18,8 @@ from typing import Any
 import jupytext
 from pybtex.database import parse_file
 
+from tools.repository import PLACEHOLDER, address
+
 BOOK = Path(__file__).resolve().parents[1] / "book"
 SOURCES = BOOK / "sources"
 
@@ -33,6 +35,7 @@ OPTION = re.compile(r"^:([\w-]+): *(.*)$")
 MODULE = re.compile(r"^\[`(aevb_lib[\w.]*)`\]\(\.\./aevb_lib/[\w/]+\.py\)", re.MULTILINE)
 MATH = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+EXPLORER = re.compile(r"^explorer\.embed\(", re.MULTILINE)
 VERBS = ("show", "hide")
 NUMBERED = {"equation": "({})", "figure": "Figure {}", "exercise": "Exercise {}"}
 
@@ -172,11 +175,19 @@ class Converter:
         figure = shown.get("figure")
         is_led_to = figure and self.lead_to(figure["name"])
         self.cells.append({"cell_type": "code", "metadata": metadata, "source": cell.source})
+        if EXPLORER.search(cell.source) and (page := self.page_of_the_book()):
+            self.add_text(f"*Where nothing runs: the explorer is alive in [the book]({page}).*")
         if figure:
             caption = self.caption(figure["name"], figure["caption"])
             anchor = "" if is_led_to else _anchor(figure["name"])
             words = _folded("The figure in words", shown["image"]["alt"])
             self.add_text(f"{anchor}{caption}\n\n{words}")
+
+    def page_of_the_book(self):
+        """Its address on the repository's GitHub Pages; nothing before there is a repository."""
+        owner, name = address().split("/")
+        page = f"https://{owner}.github.io/{name}/book/{Path(self.page).stem}.html"
+        return "" if address() == PLACEHOLDER else page
 
     def lead_to(self, name):
         """Let links to a figure end at the words before it, if there are any: not below it."""

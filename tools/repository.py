@@ -1,6 +1,8 @@
 """Set the repository's address, everywhere at once: `make repository SLUG=owner/name`.
 
 Until then every place holds OWNER/NAME, and the book shows no button that would need the address.
+Afterwards `make notebooks` puts links below the explorers' pictures, to the book on the
+repository's GitHub Pages (the root of which is `_build/html`).
 The setting may be changed again at any time; `SLUG=OWNER/NAME` takes it back. Places that disagree
 fail tests/test_repository.py.
 """
@@ -69,6 +71,8 @@ def main():
     except ValueError as error:
         return str(error)
     print(*(path.relative_to(ROOT) for path in changed), f"{len(changed)} files changed", sep="\n")
+    if changed:
+        print("now: make notebooks, for the links below the explorers' pictures")
     return 0
 
 

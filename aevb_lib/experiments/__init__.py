@@ -25,6 +25,7 @@ from aevb_lib.experiments.summaries import (
     metric_after,
     metric_at,
     recorded_band,
+    seconds_per_image,
 )
 from aevb_lib.experiments.together import allowed_difference, same_but_seed
 from aevb_lib.experiments.trained import (
@@ -72,5 +73,6 @@ __all__ = [
     "regimes_table",
     "run_study",
     "same_but_seed",
+    "seconds_per_image",
     "verify",
 ]

@@ -20,6 +20,7 @@ __all__ = [
     "metric_after",
     "metric_at",
     "recorded_band",
+    "seconds_per_image",
 ]
 
 
@@ -85,6 +86,31 @@ def metric_after(results: Iterable[Result], metric: str, images: float) -> list[
         True
     """
     return [metric_at(result, metric, images / result.run.batch_size) for result in results]
+
+
+def seconds_per_image(results: Iterable[Result]) -> float:
+    """Return what a training image costs where nothing disturbs: seconds in the fastest of runs.
+
+    Args:
+        results: Results of one algorithm, which hold ``step_seconds`` at their end.
+
+    Raises:
+        ValueError: If there are none.
+
+    Example:
+        >>> from aevb_lib.experiments import load_result
+        >>> streams = load_result("ten-streams")
+        >>> aevb, chains = (
+        ...     seconds_per_image(run for run in streams if run.run.algorithm == name)
+        ...     for name in ("aevb", "mcem")
+        ... )
+        >>> 0 < aevb < chains
+        True
+    """
+    seconds = [result.final["step_seconds"] / result.run.batch_size for result in results]
+    if not seconds:
+        raise ValueError("no run, so no time: give one at least")
+    return float(min(seconds))
 
 
 def recorded_band(
