@@ -45,14 +45,17 @@ def test_figure_3_has_ten_streams_of_all_contestants(study, images):
 
 
 @pytest.mark.parametrize(
-    ("study", "images", "number"), [(FIGURE_2, 10_000_000, 3), (FIRST_MILLION, 1_000_000, 5)]
+    ("study", "images", "number"), [(FIGURE_2, 10_000_000, 3), (FIRST_MILLION, 1_000_000, 3)]
 )
 def test_figure_2_has_several_seeds_and_one_scale_for_every_size(study, images, number):
     seeds = {}
     for run in study.runs:
         assert run.epochs * run.num_train == images
-        seeds.setdefault((run.algorithm, run.latent_dim), set()).add(run.seed)
-    assert len(seeds) == 10
+        cell = run.algorithm, run.latent_dim, run.learning_rate
+        seeds.setdefault(cell, set()).add(run.seed)
+    chosen = [cell for cell in seeds if cell[-1] is None]
+    assert len(chosen) == 10
+    assert seeds.keys() - set(chosen) <= {("aevb", 3, 0.02)}
     assert set(map(len, seeds.values())) == {number}
 
 

@@ -426,6 +426,18 @@ SLIPS = (
         "return self.widths.log().sum()",
         "return 0 * self.widths.log().sum()",
     ),
+    Slip(
+        "normalizer whose series has another second term",
+        "continuous_bernoulli",
+        "lambda a: math.log(2) + a**2 / 12",
+        "lambda a: math.log(2) + a**2 / 24",
+    ),
+    Slip(
+        "mean of a continuous Bernoulli that is a Bernoulli's",
+        "continuous_bernoulli",
+        "return _mean(self.logits)",
+        "return self.logits.sigmoid()",
+    ),
     # --- the data
     Slip(
         "test images for training images",
@@ -620,6 +632,100 @@ SLIPS = (
         "03_reparameterization",
         "noise = (q.rsample() - q.mean).detach()",
         "noise = q.rsample() - q.mean",
+    ),
+    Slip(
+        "draws from one place of the prior",
+        "01_latent_variable_models",
+        "of_draws = model.likelihood(model.prior().sample((1000,))).base_dist.logits",
+        "z = model.prior().sample((1,)).expand(1000, -1)\n"
+        "        of_draws = model.likelihood(z + 1e-3 * torch.randn_like(z)).base_dist.logits",
+    ),
+    Slip(
+        "a planted bug that is not there, in a mixture",
+        "01_latent_variable_models",
+        "buggy = every_image @ eight.logit().T -",
+        "buggy = shares.log() + every_image @ eight.logit().T -",
+    ),
+    Slip(
+        "a ratio of densities upside down",
+        "01_latent_variable_models",
+        "ratio = posterior / log_prior.exp()",
+        "ratio = log_prior.exp() / posterior",
+    ),
+    Slip(
+        "a path without its chain rule",
+        "03_reparameterization",
+        '"pathwise": 2 * z[:, 0]',
+        '"pathwise": z[:, 0]',
+    ),
+    Slip(
+        "slope of a wiggle without its inner derivative",
+        "03_reparameterization",
+        "-10 * (10 * z).sin(), -10",
+        "-(10 * z).sin(), -10",
+    ),
+    Slip(
+        "slope of ten times the size",
+        "03_reparameterization",
+        "(z**2, 2 * z, 0.6)",
+        "(z**2, 20 * z, 0.6)",
+    ),
+    Slip(
+        "seen and fresh draws exchanged",
+        "04_likelihoods",
+        'r.final["seen_elbo"] - r.final["redrawn_elbo"]',
+        'r.final["redrawn_elbo"] - r.final["seen_elbo"]',
+    ),
+    Slip(
+        "normalizer per pixel, not per image",
+        "04_likelihoods",
+        '[result.final["log_normalizer"] for result',
+        '[result.final["log_normalizer"] / P for result',
+    ),
+    Slip(
+        "a variance for its logarithm",
+        "04_likelihoods",
+        ".fill_(math.log(factor * best))",
+        ".fill_(factor * best)",
+    ),
+    Slip(
+        "a scale for its square",
+        "04_likelihoods",
+        'f["scale"] ** 2 / f["sampled_error"]',
+        'f["scale"] / f["sampled_error"]',
+    ),
+    Slip(
+        "records of two densities exchanged",
+        "04_likelihoods",
+        "groups.setdefault((result.run.pixels, result.run.regime), [])",
+        'other = {"continuous-bernoulli": "gaussian-learned"}\n'
+        "    other |= {name: kind for kind, name in other.items()}\n"
+        "    pixels = other.get(result.run.pixels, result.run.pixels)\n"
+        "    groups.setdefault((pixels, result.run.regime), [])",
+    ),
+    Slip(
+        "a planted bug that is not there, in a density",
+        "04_likelihoods",
+        "return -loss.sum(-1)",
+        "return -loss.sum(-1) - loss.shape[-1] * math.log(2 * math.pi) / 2",
+    ),
+    Slip(
+        "a density off by a factor of two",
+        "04_likelihoods",
+        "return -loss.sum(-1)",
+        "return -loss.sum(-1) - math.log(2)",
+    ),
+    Slip(
+        "bisection to the wrong side",
+        "04_likelihoods",
+        "is_low = aevb.continuous_bernoulli(middle).mean < 0.9",
+        "is_low = aevb.continuous_bernoulli(middle).mean > 0.9",
+    ),
+    Slip(
+        "one head counted, not two",
+        "05_models",
+        'by_hand = {"VAE": [(P + 1) * H, (H + 1) * 2 * D,',
+        'by_hand = {"VAE": [(P + 1) * H, (H + 1) * D,',
     ),
     Slip(
         "intervals that forget the √n",
