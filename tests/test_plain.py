@@ -64,6 +64,12 @@ def test_nothing_of_the_book_s_markup_is_left(source: Path) -> None:
 
 
 @each_chapter
+def test_drawings_are_tags(source: Path) -> None:
+    """Of ![](data:image/svg+xml...) VS Code shows the source."""
+    assert not [text[:80] for text in texts(notebook_of(source)) if "](data:" in text]
+
+
+@each_chapter
 def test_links_lead_somewhere(source: Path) -> None:
     notebook, own = notebook_of(source), f"{source.stem}.ipynb"
     for text in (*texts(notebook), *printed(notebook)):
@@ -209,7 +215,7 @@ def test_a_solution_that_begins_with_code_is_named_before_it() -> None:
         "Then.\n\n:::{solution-end}\n:::",
     )
     assert "Solution" not in cells[0]["source"]
-    assert cells[1]["source"] == "*Solution of Exercise 2.1: folded, here and below.*"
+    assert cells[1]["source"] == "*Solution of Exercise 2.1: its code, here and below.*"
     assert cells[2]["source"] == "code = 1"
     assert "<summary>Solution of Exercise 2.1, continued</summary>" in cells[3]["source"]
 

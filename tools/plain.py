@@ -10,6 +10,7 @@ directive that is not known is an error.
 import ast
 import base64
 import functools
+import html
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,14 +164,14 @@ class Converter:
         is_removed = "remove-cell" in tags and "nbval-ignore-output" not in tags
         folded = {}
         if self.solution or is_removed or tags & {"remove-input", "hide-input"}:
-            folded["source_hidden"] = True  # JupyterLab and VS Code
+            folded["source_hidden"] = True  # JupyterLab; VS Code and GitHub know no such thing
             metadata["cellView"] = "form"  # Colab
         if self.solution or is_removed:
             folded["outputs_hidden"] = True
         if folded:
             metadata["jupyter"] = folded
         if self.solution and not self.is_begun:
-            self.add_text(f"*{self.solution_title()}: folded, here and below.*")
+            self.add_text(f"*{self.solution_title()}: its code, here and below.*")
         shown = cell.metadata.get("mystnb", {})
         figure = shown.get("figure")
         is_led_to = figure and self.lead_to(figure["name"])
@@ -317,4 +318,6 @@ def _embedded(image):
     """A drawing, carried along: Colab shows neither files beside a notebook nor attachments."""
     words, path = IMAGE.fullmatch(image.strip()).groups()
     data = base64.b64encode((BOOK / path).read_bytes()).decode()
-    return f"![{words}](data:image/svg+xml;base64,{data})"
+    words = html.escape(" ".join(words.split()))
+    # Not as ![](): of drawings in the text itself VS Code shows the source.
+    return f'<img alt="{words}" src="data:image/svg+xml;base64,{data}">'
