@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import importlib
 import re
 from collections.abc import Iterator
@@ -105,6 +106,7 @@ def words(text: str) -> list[str]:
     """Words of a text that readers see: without directives, labels, and where links lead."""
     text = re.sub(r"^:{3,}.*$|^:[\w-]+:.*$|^\([\w-]+\)=$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\$\$ \([\w-]+\)$", "$$", text, flags=re.MULTILINE)
+    text = re.sub(r'<img alt="([^"]*)"[^>]*>', lambda match: html.unescape(match[1]), text)
     text = re.sub(r"\]\(\S+?\)|</?\w+[^>]*>", " ", text)
     return WORD.findall(text)
 
