@@ -21,6 +21,7 @@ import PIL.Image
 import pytest
 import yaml
 
+from tools.labels import source_cells
 from tools.notebooks import (
     METADATA,
     code_cells,
@@ -31,7 +32,6 @@ from tools.notebooks import (
     read_for_the_book,
     read_source,
 )
-from tools.plain import source_cells
 from tools.repository import address
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -159,6 +159,8 @@ def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path, capsys):
         assert ("elbo" in result.history.metrics) == (
             result.run.algorithm in ("aevb", "wake-sleep")
         )
+    with pytest.raises(VerificationError, match="verify the figure"):
+        list(verify(pilot, store))
     checks = list(verify(figure, store, seeds=[1]))
     assert len(checks) == 4
     assert all("the spread over 3 recorded seeds" in check.reason for check in checks)

@@ -15,15 +15,8 @@ import pytest
 
 from aevb_lib.explorer import EXPLORERS
 from tests.test_book import each_chapter, notebook_of
-from tools.plain import (
-    BOOK,
-    EQUATION,
-    SOURCES,
-    Converter,
-    is_check,
-    places,
-    source_cells,
-)
+from tools.labels import BOOK, EQUATION, SOURCES, is_check, places, source_cells
+from tools.plain import Converter
 
 RAW = re.compile(r"^:{3,}|^\([\w-]+\)=|\$\$ *\(|\{[a-z:]+\}`|^%|^\+\+\+", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')

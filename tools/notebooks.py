@@ -22,7 +22,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
-from tools.plain import BOOK, SOURCES, Converter, source_cells
+from tools.labels import BOOK, SOURCES, source_cells
+from tools.plain import Converter
 
 # As in conftest.py: what would make the stored outputs differ from those of the tests.
 ENVIRONMENT = {

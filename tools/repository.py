@@ -41,7 +41,13 @@ def addresses(root=ROOT):
 
 def address(root=ROOT):
     """The address in force: what pyproject.toml says."""
-    return dict(addresses(root))["pyproject.toml"]
+    text = (root / "pyproject.toml").read_text("utf8")
+    return re.search(PLACES["pyproject.toml"], text, re.MULTILINE)[1]
+
+
+def pages_of(slug):
+    """Where GitHub Pages of a repository are: owner.github.io/name."""
+    return slug.replace("/", ".github.io/", 1)
 
 
 def set_address(slug, root=ROOT):
@@ -54,9 +60,8 @@ def set_address(slug, root=ROOT):
         before = path.read_text("utf8")
         after = before
         for old in present:
-            pages, new_pages = (s.replace("/", ".github.io/", 1) for s in (old, slug))
             after = re.sub(rf"(github(?:\.com)?/){re.escape(old)}(?![\w-])", rf"\g<1>{slug}", after)
-            after = re.sub(rf"{re.escape(pages)}(?![\w-])", new_pages, after)
+            after = re.sub(rf"{re.escape(pages_of(old))}(?![\w-])", pages_of(slug), after)
         if after != before:
             path.write_text(after, "utf8")
             changed.append(path)

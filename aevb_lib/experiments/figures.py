@@ -156,6 +156,7 @@ FIGURE_2 = Figure(
     pilots_of="figure-2",
     runs=_bound_runs("figure-2", STREAMS[:3], FIGURE_2_IMAGES),
 )
+_MILLION = _bound_runs("first-million", STREAMS[:3], 1_000_000)
 FIRST_MILLION = Figure(
     name="first-million",
     pilots_of="figure-2",
@@ -163,11 +164,11 @@ FIRST_MILLION = Figure(
     images_between=2.0,
     num_stretches=0,
     runs=(
-        *_bound_runs("first-million", STREAMS[:3], 1_000_000),
+        *_MILLION,
         # The pilots do not tell this step from the one that they choose.
         *(
             replace(run, learning_rate=0.02)
-            for run in _bound_runs("first-million", STREAMS[:3], 1_000_000)
+            for run in _MILLION
             if (run.algorithm, run.latent_dim) == ("aevb", 3)
         ),
     ),

@@ -18,7 +18,8 @@ import textwrap
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
-from tools.plain import MODULE, citations
+from tools.labels import citations
+from tools.plain import MODULE
 
 BLOCK = re.compile(
     r"^<!-- (buttons|cards|bibliography) -->\n(.*?)^<!-- end of \1 -->$", re.M | re.S

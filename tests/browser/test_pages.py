@@ -20,7 +20,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from tests.browser.conftest import AXE
-from tools.plain import NUMBERED, places
+from tools.labels import NUMBERED, places
 
 pytestmark = pytest.mark.browser
 
