@@ -6,23 +6,56 @@ kernel starts, because those inherit them.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from beartype import BeartypeConf, beartype
+from jaxtyping import config as checking
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent
 
 # Runtime checks of every shape in a public signature. In tests only: readers get plain functions.
+# A check costs as much as a small step of training, and a test of many steps checks the same shapes
+# again and again: so a test checks this many calls, its first.
+CHECKS = 2_000
+_checks_left = CHECKS
 # An int is a float here as it is for mypy (PEP 484).
-check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_checked: Any = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def check_types(function: Any) -> Any:
+    """Return what checks its types, and counts how often it does."""
+    check: Callable[..., Any] = _checked(function)
+    if isinstance(function, type):
+        return check
+
+    @functools.wraps(check)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        global _checks_left
+        _checks_left -= 1
+        if _checks_left <= 0:
+            checking.update("jaxtyping_disable", True)
+        return check(*args, **kwargs)
+
+    return counted
+
+
+def pytest_runtest_setup() -> None:
+    """Check the shapes of the first calls of every test."""
+    global _checks_left
+    _checks_left = CHECKS
+    checking.update("jaxtyping_disable", False)
+
+
 install_import_hook("aevb_lib", "conftest.check_types")
 
 # The first example of a property may pay for a slow import, and a busy machine for anything: how

@@ -53,7 +53,7 @@ def test_the_page_says_what_was_found(report):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 def test_nothing_is_lost_or_half_written():
     report = answer_of(
-        "-m", "tests.attack.violence", "--times", os.environ.get("AEVB_VIOLENCE", "12")
+        "-m", "tests.attack.violence", "--times", os.environ.get("AEVB_VIOLENCE", "6")
     )
     assert report["interrupted"] > 0
     assert report["recorded"] > 0

@@ -52,6 +52,7 @@ right = found["", 0]
 first = {slip: first_cell("x", slip, cells, right) for slip in SLIPS}
 met = {slip: cell for slip, cell in first.items() if cell is not None}
 own = Slip("own", "01_x", "- 1.6137) < 1e-3", "- 1.7) < 1e-3")
+some = {slip: cell for slip, cell in met.items() if "in the KL" in slip.name}
 of_own = outcomes_with_slips(cells, {own: place_of(own, cells)}, 1)
 print(json.dumps({
     "own": [asdict(wrong) for _, wrong in of_own],
@@ -60,7 +61,7 @@ print(json.dumps({
     "sigma": asdict(found[tasks[3]]),
     "sign": asdict(found[tasks[4]]),
     "met": {slip.name: cell for slip, cell in met.items()},
-    "forked": {slip.name: asdict(wrong) for slip, wrong in outcomes_with_slips(cells, met, 2)},
+    "forked": {slip.name: asdict(wrong) for slip, wrong in outcomes_with_slips(cells, some, 2)},
 }))
 """
 
@@ -113,8 +114,7 @@ def test_a_chapter_meets_the_slips_whose_lines_it_runs(found):
 
 
 def test_a_slip_put_in_on_the_way_does_what_it_does_from_the_start(found):
-    assert list(found["forked"]) != []
-    assert set(found["forked"]) == set(found["met"])
+    assert set(found["forked"]) == {name for name in found["met"] if "in the KL" in name}
     name = "σ⁴ for σ² in the KL"
     assert found["forked"][name] == found["sigma"]
 

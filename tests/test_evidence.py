@@ -61,7 +61,7 @@ def with_wide_encoder(model):
 @each_estimator
 def test_the_linear_gaussian_truth(estimate, options, one, average):
     decoder = linear_gaussian()
-    x = images(decoder, 25)
+    x = images(decoder, 5 if estimate is aevb.quadrature_log_likelihood else 25)
     error = estimate(aevb.LatentVariableModel(decoder), x, **options)
     error = error - brute_force_evidence(decoder).log_prob(x)
     assert error.abs().max() < one

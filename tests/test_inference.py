@@ -353,13 +353,13 @@ def ascend_to_the_evidence(make, steps, latent_dim=3, size=500):
 def test_monte_carlo_em_reaches_the_maximum_likelihood_evidence(kind, restart, monkeypatch):
     def make(decoder, num_data):
         model = aevb.LatentVariableModel(decoder)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
         options = {"num_data": num_data, "restart": restart}
         return kind(model, optimizer, **options), [optimizer]
 
     pieces_of(monkeypatch, 200)
     size = 500 if kind is aevb.MonteCarloEM else 250
-    start, reached, best = ascend_to_the_evidence(make, 200, size=size)
+    start, reached, best = ascend_to_the_evidence(make, 120, size=size)
     if restart:  # one move from the prior does not reach the posterior, so codes explain too little
         assert start + 3 < reached < best - 3, (start, reached, best)
     else:
