@@ -56,6 +56,12 @@ def pytest_runtest_setup() -> None:
     checking.update("jaxtyping_disable", False)
 
 
+@pytest.fixture
+def as_for_readers() -> None:
+    """Without any checks of shapes, which would answer before the library does."""
+    checking.update("jaxtyping_disable", True)
+
+
 install_import_hook("aevb_lib", "conftest.check_types")
 
 # The first example of a property may pay for a slow import, and a busy machine for anything: how

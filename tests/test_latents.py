@@ -1,6 +1,5 @@
 """Which codes are looked at: positions known in closed form."""
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -268,14 +267,6 @@ def test_only_what_is_true_counts_as_right(accuracy):
     truth = truth.clone()
     truth[:50] = 1 - truth[:50]
     assert accuracy(codes, labels, asked, truth) == 0.75
-
-
-@pytest.fixture
-def as_for_readers():
-    """Without the shape checks that only the tests have, which would answer first."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @both

@@ -2,7 +2,6 @@
 
 import math
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -320,14 +319,6 @@ def test_a_judge_in_training_mode_judges_no_samples():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.rand(9, 4))
-
-
-@pytest.fixture
-def as_for_readers():
-    """Without the shape checks that only the tests have, which would answer first."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("as_for_readers")
