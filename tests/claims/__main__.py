@@ -46,17 +46,16 @@ def run_watched(chapter: str, cells: list[str]) -> Outcome:
     return execute(cells, watch=LIBRARY)
 
 
-def first_cell(chapter: str, slip: Slip, cells: list[str], outcome: Outcome) -> int | None:
+def first_cell(slip: Slip, cells: list[str], outcome: Outcome) -> int | None:
     """Return the first cell that runs the line of a slip; None if the chapter never does.
 
     Args:
-        chapter: Name of the chapter.
-        slip: The slip.
+        slip: The slip, which concerns the chapter.
         cells: The chapter's cells.
         outcome: What came of them while they were watched.
     """
     if slip.is_of_a_chapter:
-        return place_of(slip, cells) if slip.module == chapter else None
+        return place_of(slip, cells)
     place = slip.function()
     return 0 if place is None else outcome.called.get(place)
 
@@ -134,15 +133,19 @@ def mutate(chapters: list[str], jobs: int, *, again: bool) -> None:
     """Record which asserts of the chapters notice which slips."""
     if again:
         MUTATIONS.forget(chapters)
-    names = [slip.name for slip in SLIPS]
+    slips = {name: [slip for slip in SLIPS if slip.concerns(name)] for name in chapters}
     cells = {name: code_cells(name) for name in chapters}  # who edits them now is not heard
     codes = {name: fingerprint(cells[name]) for name in chapters}
-    todo = [name for name in chapters if not MUTATIONS.knows(name, codes[name], names)]
+    todo = [
+        name
+        for name in chapters
+        if not MUTATIONS.knows(name, codes[name], {slip.name for slip in slips[name]})
+    ]
     tasks = [(name, cells[name]) for name in todo]
     for (chapter, _), right in in_processes(jobs, run_watched, tasks):
         if right.failed or right.errors:
             sys.exit(f"{chapter} does not hold as it is: {right.failed} {right.errors}")
-        first = {s.name: first_cell(chapter, s, cells[chapter], right) for s in SLIPS}
+        first = {s.name: first_cell(s, cells[chapter], right) for s in slips[chapter]}
         MUTATIONS.begin(chapter, codes[chapter], right.asserts, first)
     started = time.monotonic()
     for chapter in chapters:

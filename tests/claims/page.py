@@ -38,9 +38,14 @@ def slips_part(record: dict[str, Any]) -> str:
         return "Nothing is recorded yet."
     tried = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
     met = {name: seen for name, seen in tried.items() if any(seen)}
-    looked_at = [{*record[name]["slips"], *record[name]["unmet"]} for name in chapters]
-    new = [name for name in tried if not all(name in known for known in looked_at)]
-    unmet = [name for name in tried if name not in met and name not in new]
+    looked_at = {name: {*record[name]["slips"], *record[name]["unmet"]} for name in chapters}
+    new = [
+        slip.name
+        for slip in SLIPS
+        if any(slip.concerns(c) and slip.name not in looked_at[c] for c in chapters)
+    ]
+    later = [slip.name for slip in SLIPS if not any(map(slip.concerns, chapters))]
+    unmet = [name for name in tried if name not in {*met, *new, *later}]
     head = " | ".join(_marked(name, record) for name in chapters)
     rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
     rows += [f"| {name} | {' | '.join(map(_cell, seen))} |" for name, seen in met.items()]

@@ -83,7 +83,7 @@ class Mutations(Record):
             chapter: Name of the chapter.
             code: Fingerprint of its code.
             asserts: Text of each assert, by its place.
-            first: First cell that runs the line of each slip there is; None if none does.
+            first: First cell that runs the line of each slip; None if none does.
         """
         before = self.read().get(chapter, {})
         tried = before["slips"] if before.get("code") == code else {}

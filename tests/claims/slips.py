@@ -41,6 +41,10 @@ class Slip:
         """Whether it is in the code of a chapter."""
         return self.module[0].isdigit()
 
+    def concerns(self, chapter: str) -> bool:
+        """Whether a chapter could run its line: it is in the library, or in that chapter."""
+        return self.module == chapter or not self.is_of_a_chapter
+
     @property
     def path(self) -> Path:
         """File of the module."""
@@ -590,6 +594,12 @@ SLIPS = (
         "01_latent_variable_models",
         "return (2 * log_w.logsumexp(1) - (2 * log_w).logsumexp(1)).exp()",
         "return (log_w.logsumexp(1) - (2 * log_w).logsumexp(1)).exp()",
+    ),
+    Slip(
+        "effective size of a hundredth of the draws",
+        "01_latent_variable_models",
+        "sizes[D, L] = effective_size(log_w[:, :L])",
+        "sizes[D, L] = effective_size(log_w[:, : L // 100])",
     ),
     Slip(
         "test digits for the model's own images",
