@@ -143,8 +143,8 @@ class GaussianMLP(_DistributionMLP):
 class BernoulliMLP(_DistributionMLP):
     """An MLP that returns independent Bernoulli pixels: the paper's decoder (appendix C.1).
 
-    It works with logits throughout: a sigmoid followed by a logarithm would lose all precision
-    where the network is most certain.
+    It works with logits throughout: a sigmoid followed by a logarithm of one minus it would be
+    minus infinity where the network is certain of white.
 
     Args:
         in_dim: Dimension of the code.
