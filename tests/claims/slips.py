@@ -738,6 +738,191 @@ SLIPS = (
         'by_hand = {"VAE": [(P + 1) * H, (H + 1) * D,',
     ),
     Slip(
+        "a standard deviation for a variance",
+        "09_generation",
+        "variance = random_codes(5_000, D).var()",
+        "variance = random_codes(5_000, D).std()",
+    ),
+    Slip(
+        "codes of VAE and autoencoder exchanged",
+        "09_generation",
+        "points = {key: real_codes(model) for key, model in shipped.items()}",
+        'other = {"VAE": "Autoencoder", "Autoencoder": "VAE"}\n'
+        "points = {(other[n], size): real_codes(m) for (n, size), m in shipped.items()}",
+    ),
+    Slip(
+        "a floor that is the same for every size of sample",
+        "09_generation",
+        "frechet_distance(real_features[:n], other_features[:n])",
+        "frechet_distance(real_features, other_features)",
+    ),
+    Slip(
+        "real images for white noise",
+        "09_generation",
+        "judge.features(torch.rand(5_000, 784).to(device))",
+        "judge.features(binarize(other))",
+    ),
+    Slip(
+        "every digit for one digit",
+        "09_generation",
+        '"one digit": other_features[:1].expand(5_000, -1)',
+        '"one digit": other_features',
+    ),
+    Slip(
+        "variances for scales of features",
+        "09_generation",
+        "values.clamp(min=0).sqrt()\ndrawn",
+        "values.clamp(min=0)\ndrawn",
+    ),
+    Slip(
+        "confidence that is an average over digits",
+        "sample_quality",
+        "return float(probabilities.max(-1).values.cpu().double().mean())",
+        "return float(probabilities.mean(-1).cpu().double().mean())",
+    ),
+    Slip(
+        "codes of the VAE, decoded by the autoencoder",
+        "09_generation",
+        'encoded = {size: shipped["Autoencoder", size].encode(other)',
+        'encoded = {size: shipped["VAE", size].encode(other)',
+    ),
+    Slip(
+        "a difference of the wrong sign",
+        "09_generation",
+        "return [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]",
+        "return [two[seed] - one[seed] for seed in sorted(one.keys() & two.keys())]",
+    ),
+    Slip(
+        "each measure read as the next one",
+        "09_generation",
+        'run.final["generation"][way][field]',
+        "[*run.final['generation'][way].values()]"
+        "[[*run.final['generation'][way]].index(field) - 4]",
+    ),
+    Slip(
+        "a mean square for a scale",
+        "09_generation",
+        '"their scale": z.square().mean().sqrt() * epsilon',
+        '"their scale": z.square().mean() * epsilon',
+    ),
+    Slip(
+        "a log-ratio upside down",
+        "09_generation",
+        "(aggregate.log_prob(z) - standard.log_prob(z) for z",
+        "(standard.log_prob(z) - aggregate.log_prob(z) for z",
+    ),
+    Slip(
+        "fifths in the opposite order",
+        "09_generation",
+        '[hole["precision"] for hole in holes]',
+        '[hole["precision"][::-1] for hole in holes]',
+    ),
+    Slip(
+        "the prior's own precision beside its fifths",
+        "09_generation",
+        'top = numbers("vae", D, "unseen", "precision")',
+        'top = numbers("vae", D, "prior", "precision")',
+    ),
+    Slip(
+        "training images, rebuilt, for the mixture's",
+        "09_generation",
+        'makes = {"mixture": dream(model, mixtures[name].sample((200,)))}',
+        'makes = {"mixture": dream(model, model.encode(sets["seen"]))}',
+    ),
+    Slip(
+        "a temperature upside down",
+        "09_generation",
+        "judge.features(dream(vae, t * epsilon))",
+        "judge.features(dream(vae, epsilon / t))",
+    ),
+    Slip(
+        "a planted bug that is not there, in a sampler",
+        "09_generation",
+        "(normals.covariance_matrix[k] @ epsilon)",
+        "(torch.linalg.cholesky(normals.covariance_matrix[k]) @ epsilon)",
+    ),
+    Slip(
+        "a sampler mended by another bug",
+        "09_generation",
+        "(normals.scale_tril[k] @ epsilon)",
+        "(normals.scale_tril[k].mT @ normals.scale_tril[k] @ epsilon)",
+    ),
+    Slip(
+        "models of the two kinds exchanged",
+        "10_noise",
+        "models[kind, size] = aevb.load_pretrained(kind, size).to(device)",
+        "models[kind, size] = aevb.load_pretrained(\n"
+        "            {'vae': 'autoencoder', 'autoencoder': 'vae'}[kind], size\n"
+        "        ).to(device)",
+    ),
+    Slip(
+        "a Jacobian of half the size",
+        "10_noise",
+        "predicted[kind, name] = float((jacobian * u).square()",
+        "predicted[kind, name] = float((jacobian * u / 2).square()",
+    ),
+    Slip(
+        "the prior's scale for the posterior's",
+        "10_noise",
+        "recognized(vae.decode(q.mean + s * q.stddev * noise))",
+        "recognized(vae.decode(q.mean + s * noise))",
+    ),
+    Slip(
+        "confidence for accuracy, and accuracy for confidence",
+        "10_noise",
+        'return np.array([r.final["noise"][name][measure] for r in codes[kind, size]])',
+        'other = {"accuracy": "confidence", "confidence": "accuracy"}.get(measure, measure)\n'
+        '    return np.array([r.final["noise"][name][other] for r in codes[kind, size]])',
+    ),
+    Slip(
+        "the judge's answer for the nearest code's",
+        "10_noise",
+        "return saw.double(), right.double()",
+        "return saw.double(), saw.double()",
+    ),
+    Slip(
+        "precision at one scale for precision where half is lost",
+        "10_noise",
+        "return [crossing(precision, accuracy) for precision, accuracy in pair]",
+        "return [precision[len(precision) // 2] for precision, accuracy in pair]",
+    ),
+    Slip(
+        "two arms exchanged: all, and nothing",
+        "10_noise",
+        "arms.setdefault(result.run.arm, {})[result.run.seed] = result.history",
+        'other = {"no-noise": "noise-and-kl", "noise-and-kl": "no-noise"}\n'
+        "    arm = other.get(result.run.arm, result.run.arm)\n"
+        "    arms.setdefault(arm, {})[result.run.seed] = result.history",
+    ),
+    Slip(
+        "two arms exchanged: L2 on codes, and noise without KL",
+        "10_noise",
+        "arms.setdefault(result.run.arm, {})[result.run.seed] = result.history",
+        'other = {"l2": "noise-without-kl", "noise-without-kl": "l2"}\n'
+        "    arm = other.get(result.run.arm, result.run.arm)\n"
+        "    arms.setdefault(arm, {})[result.run.seed] = result.history",
+    ),
+    Slip(
+        "two arms exchanged: noise with KL, and without",
+        "10_noise",
+        "arms.setdefault(result.run.arm, {})[result.run.seed] = result.history",
+        'other = {"noise-and-kl": "noise-without-kl", "noise-without-kl": "noise-and-kl"}\n'
+        "    arm = other.get(result.run.arm, result.run.arm)\n"
+        "    arms.setdefault(arm, {})[result.run.seed] = result.history",
+    ),
+    Slip(
+        "wider codes before a decoder that expects narrow ones",
+        "10_noise",
+        "    next(wide.decoder.parameters()).div_(3)\n",
+        "",
+    ),
+    Slip(
+        "uneven codes before a decoder that expects even ones",
+        "10_noise",
+        "    next(uneven.decoder.parameters()).div_(factors)\n",
+        "",
+    ),
+    Slip(
         "intervals that forget the √n",
         "experiments.summaries",
         "stdev(numbers) / len(numbers) ** 0.5",
