@@ -923,6 +923,30 @@ SLIPS = (
         "",
     ),
     Slip(
+        "one run missing",
+        "06_vae_vs_ae",
+        'group_results(load_result("latent-dimension"))',
+        'group_results(load_result("latent-dimension")[1:])',
+    ),
+    Slip(
+        "a loss to the mean code for the cost of noise",
+        "06_vae_vs_ae",
+        "noises[size] = gaps[size] - fair[size]",
+        "noises[size] = fair[size]",
+    ),
+    Slip(
+        "two draws for a draw and a mean",
+        "06_vae_vs_ae",
+        "for z in (vae.posterior(x).sample(), vae.encode(x))]",
+        "for z in (vae.posterior(x).sample(), vae.posterior(x).sample())]",
+    ),
+    Slip(
+        "a planted bug that is not there, in a cross-entropy",
+        "06_vae_vs_ae",
+        "-torch.nn.functional.binary_cross_entropy_with_logits(\n        probability, x",
+        "-torch.nn.functional.binary_cross_entropy(\n        probability, x",
+    ),
+    Slip(
         "intervals that forget the √n",
         "experiments.summaries",
         "stdev(numbers) / len(numbers) ** 0.5",
