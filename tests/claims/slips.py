@@ -947,6 +947,107 @@ SLIPS = (
         "-torch.nn.functional.binary_cross_entropy(\n        probability, x",
     ),
     Slip(
+        "a variance for the scale of initial weights",
+        "experiments.recipe",
+        "std=INITIAL_STD, generator",
+        "std=INITIAL_STD**0.5, generator",
+    ),
+    Slip(
+        "the lower end of a distribution for the upper",
+        "experiments.together",
+        "stats.t.ppf(1 - LEVEL / 2, freedom)",
+        "stats.t.ppf(LEVEL / 2, freedom)",
+    ),
+    Slip(
+        "three and five dimensions exchanged",
+        "13_replication",
+        "cell = run.run.algorithm, run.run.latent_dim\n",
+        "other = {3: 5, 5: 3}\n"
+        "    cell = run.run.algorithm, other.get(run.run.latent_dim, run.run.latent_dim)\n",
+    ),
+    Slip(
+        "AEVB and wake-sleep exchanged",
+        "13_replication",
+        "streams.setdefault((run.run.algorithm, run.run.num_train), [])",
+        'other = {"aevb": "wake-sleep", "wake-sleep": "aevb"}\n'
+        "    name = other.get(run.run.algorithm, run.run.algorithm)\n"
+        "    streams.setdefault((name, run.run.num_train), [])",
+    ),
+    Slip(
+        "AEVB and Monte Carlo EM exchanged",
+        "13_replication",
+        "streams.setdefault((run.run.algorithm, run.run.num_train), [])",
+        'other = {"aevb": "batch-mcem", "batch-mcem": "aevb"}\n'
+        "    name = other.get(run.run.algorithm, run.run.algorithm)\n"
+        "    streams.setdefault((name, run.run.num_train), [])",
+    ),
+    Slip(
+        "the small and the large training set exchanged",
+        "13_replication",
+        "streams.setdefault((run.run.algorithm, run.run.num_train), [])",
+        "streams.setdefault((run.run.algorithm, 51_000 - run.run.num_train), [])",
+    ),
+    Slip(
+        "seconds of AEVB for those of another algorithm",
+        "13_replication",
+        'run.final["step_seconds"] for run in racers(algorithm, num_train)[:3]',
+        'run.final["step_seconds"] for run in racers("aevb", num_train)[:3]',
+    ),
+    Slip(
+        "seconds of an epoch for seconds of a step",
+        "13_replication",
+        'seconds("mcem", N) / seconds("aevb", N) for N in (1_000, 50_000)}',
+        'N / 1_000 * seconds("mcem", N) / seconds("aevb", N) for N in (1_000, 50_000)}',
+    ),
+    Slip(
+        "a trained encoder for the untrained one",
+        "13_replication",
+        "aevb.VAE(aevb.mnist_vae(2).encoder, two.decoder)",
+        "aevb.VAE(two.encoder, two.decoder)",
+    ),
+    Slip(
+        "a reparameterized code for a drawn one",
+        "13_replication",
+        '"drawn": q.sample(), "reparameterized"',
+        '"drawn": q.rsample(), "reparameterized"',
+    ),
+    Slip(
+        "errors at twenty dimensions for those at every size",
+        "13_replication",
+        "errors = {D: squared_errors(D) for D in (3, 5, 10, 20)}",
+        "errors = {D: squared_errors(20) for D in (3, 5, 10, 20)}",
+    ),
+    Slip(
+        "AEVB on the large set beside wake-sleep on either",
+        "13_replication",
+        'both = zip(racers("aevb", num_train), racers("wake-sleep", num_train)',
+        'both = zip(racers("aevb", 50_000), racers("wake-sleep", num_train)',
+    ),
+    Slip(
+        "three dimensions for twenty",
+        "13_replication",
+        'near = {kind: knows(kind, 20, "neighbors")',
+        'near = {kind: knows(kind, 3, "neighbors")',
+    ),
+    Slip(
+        "one normal for a mixture of ten",
+        "13_replication",
+        'ways["autoencoder, mixture"] = ("autoencoder", "mixture")',
+        'ways["autoencoder, mixture"] = ("autoencoder", "normal")',
+    ),
+    Slip(
+        "the gap of AEVB for that of wake-sleep",
+        "13_replication",
+        "for run in racers(algorithm, 1_000)]\n    return torch.tensor([row[prefix",
+        'for run in racers("aevb", 1_000)]\n    return torch.tensor([row[prefix',
+    ),
+    Slip(
+        "a remark missing",
+        "13_replication",
+        '    "It is exact for every diagonal normal, not only in expectation.",\n',
+        "",
+    ),
+    Slip(
         "intervals that forget the √n",
         "experiments.summaries",
         "stdev(numbers) / len(numbers) ** 0.5",
