@@ -1048,6 +1048,12 @@ SLIPS = (
         "",
     ),
     Slip(
+        "a value times nothing",
+        "13_replication",
+        "value = vae_20.likelihood(z).log_prob(x).mean()\n    through",
+        "value = 0 * vae_20.likelihood(z).log_prob(x).mean()\n    through",
+    ),
+    Slip(
         "intervals that forget the √n",
         "experiments.summaries",
         "stdev(numbers) / len(numbers) ** 0.5",
