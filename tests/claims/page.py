@@ -32,36 +32,45 @@ def with_records(text: str) -> str:
 
 
 def slips_part(record: dict[str, Any]) -> str:
-    """Return the table of slips and chapters, and what it leaves open."""
+    """Return the tables of slips and chapters, and what they leave open."""
     chapters = [name for name in record if not record[name]["missing"]]
     if not chapters:
         return "Nothing is recorded yet."
-    tried = {slip.name: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
-    met = {name: seen for name, seen in tried.items() if any(seen)}
+    seen = {slip: [record[c]["slips"].get(slip.name) for c in chapters] for slip in SLIPS}
+    met = [slip for slip in SLIPS if any(seen[slip])]
+    met.sort(key=lambda slip: slip.module if slip.is_of_a_chapter else "")
     looked_at = {name: {*record[name]["slips"], *record[name]["unmet"]} for name in chapters}
     new = [
-        slip.name
+        slip
         for slip in SLIPS
         if any(slip.concerns(c) and slip.name not in looked_at[c] for c in chapters)
     ]
-    later = [slip.name for slip in SLIPS if not any(map(slip.concerns, chapters))]
-    unmet = [name for name in tried if name not in {*met, *new, *later}]
+    unmet = [slip for slip in SLIPS if not slip.is_of_a_chapter and slip not in {*met, *new}]
     head = " | ".join(_marked(name, record) for name in chapters)
-    rows = [f"| slip | {head} |", "|:--|" + ":-:|" * len(chapters)]
-    rows += [f"| {name} | {' | '.join(map(_cell, seen))} |" for name, seen in met.items()]
+    shared = [f"| slip in the library | {head} |", "|:--|" + ":-:|" * len(chapters)]
+    own = ["| slip in what a chapter defines by hand | in | asserts that failed |", "|:--|:-:|:-:|"]
+    for slip in met:
+        cells = " | ".join(map(_cell, seen[slip]))
+        if not slip.is_of_a_chapter:
+            shared.append(f"| {slip.name} | {cells} |")
+        else:
+            (outcome,) = filter(None, seen[slip])
+            own.append(f"| {slip.name} | {_marked(slip.module, record)} | {_cell(outcome)} |")
     idle = {name: idle_asserts(record[name]) for name in chapters}
     total = sum(len(record[name]["asserts"]) for name in chapters)
     count = sum(map(len, idle.values()))
-    silent = [name for name, seen in met.items() if not any(map(_is_noticed, seen))]
+    silent = [slip for slip in met if not any(map(_is_noticed, seen[slip]))]
     folds = {
-        f"Slips that these chapters run and do not notice: {len(silent)}": silent,
-        f"Slips that these chapters do not run: {len(unmet)}": unmet,
-        f"Slips that have not been tried in all of these chapters: {len(new)}": new,
+        f"Slips that these chapters run and do not notice: {len(silent)}": [s.name for s in silent],
+        f"Slips that these chapters do not run: {len(unmet)}": [s.name for s in unmet],
+        f"Slips that have not been tried in all of these chapters: {len(new)}": [
+            s.name for s in new
+        ],
         f"Asserts that notice no slip: {count} of {total}": [
             f"{_short(name)}: `{text}`" for name, texts in idle.items() for text in texts
         ],
     }
-    parts = [_waiting(record), "\n".join(rows), *_folded(folds)]
+    parts = [_waiting(record), "\n".join(shared), "\n".join(own), *_folded(folds)]
     return "\n\n".join(part for part in parts if part)
 
 
