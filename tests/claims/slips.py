@@ -1152,6 +1152,70 @@ SLIPS = (
         "known, asked = torch.randperm(len(z)).chunk(2)[0], torch.randperm(len(z)).chunk(2)[1]",
     ),
     Slip(
+        "three and two hundred dimensions exchanged",
+        "07_latent_dimension",
+        "runs = [run.history[metric] for run in recorded[kind, size]]",
+        "other = {3: 200, 200: 3}.get(size, size)\n"
+        "    runs = [run.history[metric] for run in recorded[kind, other]]",
+    ),
+    Slip(
+        "twenty and two hundred dimensions exchanged",
+        "07_latent_dimension",
+        "runs = [run.history[metric] for run in recorded[kind, size]]",
+        "other = {20: 200, 200: 20}.get(size, size)\n"
+        "    runs = [run.history[metric] for run in recorded[kind, other]]",
+    ),
+    Slip(
+        "idle for active",
+        "07_latent_dimension",
+        "    idle = nats < 0.02\n",
+        "    idle = nats > 0.02\n",
+    ),
+    Slip(
+        "active for idle",
+        "07_latent_dimension",
+        "on = active[200]\n",
+        "on = ~active[200]\n",
+    ),
+    Slip(
+        "columns in the opposite order",
+        "07_latent_dimension",
+        "weight.detach().norm(dim=0).cpu()",
+        "weight.detach().norm(dim=0).flip(0).cpu()",
+    ),
+    Slip(
+        "first epoch and last exchanged",
+        "07_latent_dimension",
+        "for v in (thin, nats[200])]",
+        "for v in (nats[200], thin)]",
+    ),
+    Slip(
+        "rate and distortion exchanged",
+        "07_latent_dimension",
+        'for name in ("kl", "log_likelihood")]\nprint',
+        'for name in ("log_likelihood", "kl")]\nprint',
+    ),
+    Slip(
+        "a constant of the wrong sign",
+        "07_latent_dimension",
+        "forgotten = {D: ends[D] - D / 2",
+        "forgotten = {D: ends[D] + D / 2",
+    ),
+    Slip(
+        "a planted bug that is not there, in a rate",
+        "07_latent_dimension",
+        "mean, variance = q.mean.mean(0), q.variance.mean(0)\n"
+        "    rate = (mean**2 + variance - 1 - variance.log()).sum() / 2",
+        "mean, variance = q.mean, q.variance\n"
+        "    rate = (mean**2 + variance - 1 - variance.log()).sum(1).mean() / 2",
+    ),
+    Slip(
+        "a rate without its ½",
+        "07_latent_dimension",
+        "rate = (mean**2 + variance - 1 - variance.log()).sum() / 2",
+        "rate = (mean**2 + variance - 1 - variance.log()).sum()",
+    ),
+    Slip(
         "intervals that forget the √n",
         "experiments.summaries",
         "stdev(numbers) / len(numbers) ** 0.5",
