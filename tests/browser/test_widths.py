@@ -43,6 +43,20 @@ def test_no_code_and_no_output_scrolls_on_a_desk(open_page: Callable[..., Any]) 
     assert blocks > 300
 
 
+def test_no_table_scrolls_on_a_desk(open_page: Callable[..., Any]) -> None:
+    """The column that carries the answer is often the last; the page on claims is a matrix."""
+    visit = open_page("book/index.html")
+    visit.page.route("**/tex-svg-full.js", lambda route: route.abort())
+    tables = 0
+    for name in [*CHAPTERS, "book/index.html", "book/how_do_we_know.html"]:
+        visit.page.goto(visit.base + name)
+        visit.page.evaluate("async () => { await document.fonts.ready }")
+        count, wide = visit.page.evaluate(WIDE, ".bd-article .pst-scrollable-table-container")
+        tables += count
+        assert wide == [], name
+    assert tables > 50
+
+
 def edges(page: Any, box: Any) -> list[float]:
     """The light of the leftmost and the rightmost pixels of a box, above what stands in it."""
     frame = box.bounding_box()
