@@ -52,7 +52,7 @@ right = found["", 0]
 library = [slip for slip in SLIPS if slip.concerns("a chapter without slips of its own")]
 first = {slip: first_cell(slip, cells, right) for slip in library}
 met = {slip: cell for slip, cell in first.items() if cell is not None}
-own = Slip("own", "01_x", "- 1.6137) < 1e-3", "- 1.7) < 1e-3")
+own = Slip("own", "02_elbo", "- 1.6137) < 1e-3", "- 1.7) < 1e-3")
 some = {slip: cell for slip, cell in met.items() if "in the KL" in slip.name}
 of_own = outcomes_with_slips(cells, {own: place_of(own, cells)}, 1)
 print(json.dumps({
@@ -130,9 +130,10 @@ def test_names_of_slips_differ_and_there_are_many():
 
 
 def test_a_slip_of_a_chapter_concerns_no_other():
-    own = Slip("own", "01_x", "", "")
-    assert own.concerns("01_x")
-    assert not own.concerns("02_y")
+    own = Slip("own", "02_elbo", "", "")
+    assert own.concerns("02_elbo")
+    assert not own.concerns("05_models")
+    assert Slip("own", "race", "", "").is_of_a_chapter
     assert Slip("of the library", "objectives", "", "").concerns("race")
 
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.claims.slips import Slip
+from tests.claims.slips import BOOK, Slip
 
-BOOK = Path(__file__).parents[2] / "book"
 # Processor seconds for a cell, thrice what the longest takes; waiting is not counted.
 PATIENCE = 240
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+BOOK = Path(__file__).parents[2] / "book"
+
 
 @dataclass(frozen=True)
 class Slip:
@@ -25,8 +27,8 @@ class Slip:
 
     Attributes:
         name: What is wrong, in a few words.
-        module: Module below ``aevb_lib`` that it is in; or the chapter, by its name with its
-            number, where a chapter defines by hand what it teaches. Appendices have none.
+        module: Module below ``aevb_lib`` that it is in; or the name of the notebook that defines by
+            hand what it teaches.
         right: Piece of its source, which occurs once.
         wrong: What stands there instead.
     """
@@ -38,8 +40,8 @@ class Slip:
 
     @property
     def is_of_a_chapter(self) -> bool:
-        """Whether it is in the code of a chapter."""
-        return self.module[0].isdigit()
+        """Whether it is in the code of a chapter or an appendix."""
+        return (BOOK / f"{self.module}.ipynb").exists()
 
     def concerns(self, chapter: str) -> bool:
         """Whether a chapter could run its line: it is in the library, or in that chapter."""
@@ -1108,12 +1110,6 @@ SLIPS = (
         '[100 * r.final["classes"][{"neighbors": "linear", "linear": "neighbors"}[probe]] for r in',
     ),
     Slip(
-        "distances of the two kinds exchanged",
-        "08_latent_space",
-        "follow[kind, size] = float(",
-        'follow[{"vae": "autoencoder", "autoencoder": "vae"}[kind], size] = float(',
-    ),
-    Slip(
         "a decoder that does not turn back",
         "08_latent_space",
         "model.likelihood(z @ rotation)",
@@ -1214,6 +1210,62 @@ SLIPS = (
         "07_latent_dimension",
         "rate = (mean**2 + variance - 1 - variance.log()).sum() / 2",
         "rate = (mean**2 + variance - 1 - variance.log()).sum()",
+    ),
+    Slip(
+        "codes of other images",
+        "06_vae_vs_ae",
+        "for z in (vae.posterior(x).sample(), vae.encode(x))]",
+        "for z in (vae.posterior(x).sample(), vae.encode(x.flip(0)))]",
+    ),
+    Slip(
+        "logits for probabilities",
+        "06_vae_vs_ae",
+        "test.images.logit().clamp(0, 1)",
+        "test.images.logit()",
+    ),
+    Slip(
+        "distances of the two kinds exchanged, model by model",
+        "08_latent_space",
+        "apart = torch.pdist(shipped(kind, size).encode(some))",
+        'other = {"vae": "autoencoder", "autoencoder": "vae"}[kind]\n'
+        "        apart = torch.pdist(shipped(other, size).encode(some))",
+    ),
+    Slip(
+        "five and ten dimensions exchanged",
+        "13_replication",
+        "cell = run.run.algorithm, run.run.latent_dim\n",
+        "other = {5: 10, 10: 5}\n"
+        "    cell = run.run.algorithm, other.get(run.run.latent_dim, run.run.latent_dim)\n",
+    ),
+    Slip(
+        "a lead of the wrong sign",
+        "race",
+        "return ours[:both] - theirs[:both]",
+        "return theirs[:both] - ours[:both]",
+    ),
+    Slip(
+        "two racers exchanged at the end",
+        "race",
+        "pairs = zip(race[AEVB, N], race[WAKE_SLEEP, N], strict=False)",
+        "pairs = zip(race[WAKE_SLEEP, N], race[AEVB, N], strict=False)",
+    ),
+    Slip(
+        "a delay of the wrong sign",
+        "race",
+        'stale[N] = over_seeds(ONLINE, N, "seen_hmc_log_likelihood") - joint',
+        'stale[N] = joint - over_seeds(ONLINE, N, "seen_hmc_log_likelihood")',
+    ),
+    Slip(
+        "a delay of the wrong sign, at the end",
+        "race",
+        "unfit = torch.tensor(of_end) - joint[:, -1]",
+        "unfit = joint[:, -1] - torch.tensor(of_end)",
+    ),
+    Slip(
+        "a variance for a spread",
+        "race",
+        "mean, spread = float(difference.mean()), float(difference.std())",
+        "mean, spread = float(difference.mean()), float(difference.var())",
     ),
     Slip(
         "intervals that forget the √n",
