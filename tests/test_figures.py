@@ -10,7 +10,7 @@ import torch
 from tiny import TinyStore
 
 from aevb_lib.evidence import ais_log_likelihood
-from aevb_lib.experiments import STUDIES, VerificationError, run_study, verify
+from aevb_lib.experiments import STUDIES, VerificationError, load_result, run_study, verify
 from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.figures import (
@@ -56,9 +56,20 @@ def test_figure_2_has_several_seeds_and_one_scale_for_every_size(study, images, 
         seeds.setdefault(cell, set()).add(run.seed)
     chosen = [cell for cell in seeds if cell[-1] is None]
     assert len(chosen) == 10
-    other = {(algorithm, D) for algorithm, D, rate in seeds.keys() - set(chosen)}
-    assert other <= set(product(("aevb", "wake-sleep"), (3, 5)))
     assert set(map(len, seeds.values())) == {number}
+
+
+def test_the_first_million_has_either_small_step_for_every_cell():
+    steps = {}
+    for result in load_result("first-million"):
+        run = result.run
+        steps.setdefault((run.algorithm, run.latent_dim, run.seed), []).append(
+            result.final["learning_rate"]
+        )
+    cells = product(("aevb", "wake-sleep"), (3, 5, 10, 20, 200), range(3))
+    assert {cell: sorted(tried) for cell, tried in steps.items()} == {
+        cell: [0.01, 0.02] for cell in cells
+    }
 
 
 def test_steps_are_chosen_on_noise_that_is_in_no_figure():
