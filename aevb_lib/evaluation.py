@@ -50,7 +50,9 @@ def mean_bound(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 
         data: The images, on the model's device.
         num_samples: L, samples per image. With thousands of images one is enough: the average over
             images does the rest.
-        seed: Seed of the posterior samples.
+        seed: Seed of the posterior samples. After a short training whose noise had this seed, too,
+            take another: some of the noise is learned (a hundred steps on 10,000 images at D = 200
+            raise a bound measured with it by 0.1 to 0.3 nats).
 
     Returns:
         Three scalar tensors, nats per image.

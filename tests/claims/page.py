@@ -70,7 +70,14 @@ def slips_part(record: dict[str, Any]) -> str:
             f"{_short(name)}: `{text}`" for name, texts in idle.items() for text in texts
         ],
     }
-    parts = [_waiting(record), "\n".join(shared), "\n".join(own), *_folded(folds)]
+    by_hand = [slip for slip in met if slip.is_of_a_chapter]
+    title = f"Slips in what a chapter defines by hand: {len(by_hand)}"
+    parts = [
+        _waiting(record),
+        "\n".join(shared),
+        _details(title, "\n".join(own)),
+        *_folded(folds),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -160,13 +167,11 @@ def _waiting(record: dict[str, Any]) -> str:
 
 def _folded(folds: dict[str, list[str]]) -> list[str]:
     return [
-        "\n".join(
-            [
-                f"<details>\n<summary>{title}</summary>\n",
-                *(f"* {line}" for line in lines),
-                "\n</details>",
-            ]
-        )
+        _details(title, "\n".join(f"* {line}" for line in lines))
         for title, lines in folds.items()
         if lines
     ]
+
+
+def _details(title: str, body: str) -> str:
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
