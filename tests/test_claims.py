@@ -201,6 +201,14 @@ def test_words_around_what_is_displayed_are_no_code():
         assert fingerprint(other) != fingerprint(cells)
 
 
+def test_sentences_are_no_code_and_names_are():
+    said = ['print("on one image of them:", x["wake sleep"], f"{x:.2f} nats of a hundred")']
+    better = ['print("On one of the images:", x["wake sleep"], f"{x:.2f} nats for each hundred")']
+    assert fingerprint(said) == fingerprint(better)
+    assert fingerprint(said) != fingerprint([said[0].replace("wake sleep", "wake")])
+    assert fingerprint(said) != fingerprint([said[0].replace(".2f", ".1f")])
+
+
 def test_outcomes_of_single_states_are_kept_to_go_on_from(tmp_path):
     kept = Outcomes(tmp_path / "claims")
     outcome = Outcome({"0.0": "x"}, ["0.0"], {"1": "KeyError: 'a'"}, {"0": "3 ± 1"})

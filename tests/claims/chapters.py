@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import warnings
@@ -36,7 +37,8 @@ def code_cells(chapter: str) -> list[str]:
 def fingerprint(cells: list[str]) -> str:
     """Return a digest of code, by which a record knows whether its chapter has changed since.
 
-    Comments, layout, and the words inside a ``Markdown(f"...")`` do not count.
+    Comments, layout, the words inside a ``Markdown(f"...")`` and strings of four words or more do
+    not count: no program does anything else because a sentence is worded better.
     """
     code = [_skeleton(_WithoutWords().visit(ast.parse(source))) for source in cells]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:12]
@@ -51,7 +53,11 @@ def _skeleton(node: Any) -> Any:
 
 
 class _WithoutWords(ast.NodeTransformer):
-    """Leaves of the text of each ``Markdown(f"...")`` the values in it."""
+    """Leaves of each ``Markdown(f"...")`` the values in it, and of sentences nothing."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        is_prose = isinstance(node.value, str) and len(re.findall(r"\w+", node.value)) >= 4
+        return ast.Constant("") if is_prose else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
