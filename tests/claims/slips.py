@@ -1268,6 +1268,30 @@ SLIPS = (
         "mean, spread = float(difference.mean()), float(difference.var())",
     ),
     Slip(
+        "a constant of the wrong sign, in the prior",
+        "slips",
+        'shift |= {"2π in the prior only": -math.log(2 * math.pi) / 2}',
+        'shift |= {"2π in the prior only": math.log(2 * math.pi) / 2}',
+    ),
+    Slip(
+        "a look at codes that forgets their spread",
+        "slips",
+        "return abs(z.mean() - 1) < 4 * error and abs(z.std(0).mean() - 2) < 4 * error",
+        "return abs(z.mean() - 1) < 4 * error",
+    ),
+    Slip(
+        "a divergence that is never zero",
+        "slips",
+        "kl.mean()) < 0.01 for vae, _ in at_prior)",
+        "kl.mean()) < 0.01 for vae, _ in by_hand)",
+    ),
+    Slip(
+        "a planted bug that is not there, in the order of pixels",
+        "slips",
+        "pixels = x.repeat_interleave(num_samples, 0)",
+        "pixels = x.repeat(num_samples, 1)",
+    ),
+    Slip(
         "intervals that forget the √n",
         "experiments.summaries",
         "stdev(numbers) / len(numbers) ** 0.5",
