@@ -46,7 +46,8 @@ def slips_part(record: dict[str, Any]) -> str:
         if any(slip.concerns(c) and slip.name not in looked_at[c] for c in chapters)
     ]
     unmet = [slip for slip in SLIPS if not slip.is_of_a_chapter and slip not in {*met, *new}]
-    head = " | ".join(_marked(name, record) for name in chapters)
+    marked = {name: _marked(name, record) for name in chapters}
+    head = " | ".join(marked.values())
     shared = [f"| slip in the library | {head} |", "|:--|" + ":-:|" * len(chapters)]
     own = ["| slip in what a chapter defines by hand | in | asserts that failed |", "|:--|:-:|:-:|"]
     for slip in met:
@@ -55,7 +56,7 @@ def slips_part(record: dict[str, Any]) -> str:
             shared.append(f"| {slip.name} | {cells} |")
         else:
             (outcome,) = filter(None, seen[slip])
-            own.append(f"| {slip.name} | {_marked(slip.module, record)} | {_cell(outcome)} |")
+            own.append(f"| {slip.name} | {marked[slip.module]} | {_cell(outcome)} |")
     idle = {name: idle_asserts(record[name]) for name in chapters}
     total = sum(len(record[name]["asserts"]) for name in chapters)
     count = sum(map(len, idle.values()))

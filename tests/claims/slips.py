@@ -1046,7 +1046,7 @@ SLIPS = (
     Slip(
         "a remark missing",
         "13_replication",
-        '    "It is exact for every diagonal normal, not only in expectation.",\n',
+        '    "The first term is exact for every diagonal normal, not only in expectation.",\n',
         "",
     ),
     Slip(
