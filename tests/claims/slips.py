@@ -1370,6 +1370,13 @@ SLIPS = (
         "gaps = torch.stack([bound_of(log_w, k) - truth for k in ks])",
     ),
     Slip(
+        "the prior for the encoder's normal",
+        "12_marginal_likelihood",
+        "q = two.posterior(x)\nlog_w, _, ms_weights",
+        "q = aevb.diagonal_normal(torch.zeros(len(x), 2), torch.ones(len(x), 2))\n"
+        "log_w, _, ms_weights",
+    ),
+    Slip(
         "a limit of the lost that is too low",
         "12_marginal_likelihood",
         "lost = forward_kl > math.log(10_000)",
