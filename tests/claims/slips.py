@@ -1268,6 +1268,30 @@ SLIPS = (
         "mean, spread = float(difference.mean()), float(difference.var())",
     ),
     Slip(
+        "a second run with another seed",
+        "speed",
+        "for seed in (0, 0, 1))",
+        "for seed in (0, 2, 1))",
+    ),
+    Slip(
+        "three runs with one seed",
+        "speed",
+        "for seed in (0, 0, 1))",
+        "for seed in (0, 0, 0))",
+    ),
+    Slip(
+        "a schedule that has half its steps before it",
+        "speed",
+        "total_steps=len(short) + 1)",
+        "total_steps=2 * len(short))",
+    ),
+    Slip(
+        "another learner alone than together",
+        "speed",
+        "alone, generator = learner(1)",
+        "alone, generator = learner(0)",
+    ),
+    Slip(
         "other noise for the second gradient",
         "11_algorithms",
         "torch.manual_seed(1)  # the same noise",
