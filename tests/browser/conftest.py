@@ -163,11 +163,11 @@ class Visit:
     def wake(self) -> None:
         """Scroll to every explorer until it is alive, then back."""
         for place in self.page.query_selector_all(".aevb-explorer"):
-            place.scroll_into_view_if_needed()
-        self.page.wait_for_function(
-            "() => [...document.querySelectorAll('.aevb-explorer')]"
-            ".every(place => place.dataset.state === 'ready')"
-        )
+            # Not Playwright's own way, which first waits for two equal frames: a busy machine may
+            # draw none for long.
+            place.evaluate("place => place.scrollIntoView({block: 'center'})")
+            is_ready = "place => place.dataset.state === 'ready'"
+            self.page.wait_for_function(is_ready, arg=place, polling=100)
         self.page.evaluate("scrollTo(0, 0)")
 
     def resize(self, size: str) -> None:
