@@ -71,8 +71,8 @@ def slips_part(record: dict[str, Any]) -> str:
             f"{_short(name)}: `{text}`" for name, texts in idle.items() for text in texts
         ],
     }
-    by_hand = [slip for slip in met if slip.is_of_a_chapter]
-    title = f"Slips in what a chapter defines by hand: {len(by_hand)}"
+    by_hand = sum(slip.is_of_a_chapter for slip in met)
+    title = f"Slips in what a chapter defines by hand: {by_hand}"
     parts = [
         _waiting(record),
         "\n".join(shared),
