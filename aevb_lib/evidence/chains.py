@@ -14,6 +14,8 @@ __all__ = ["move", "posterior_draws"]
 
 # Draws from the prior among which a chain finds its start.
 NUM_STARTS = 1000
+# A code is in memory with its gradient, and what the gradient is made of.
+COPIES = 5
 
 
 def posterior_draws(
@@ -57,12 +59,15 @@ def posterior_draws(
         raise ValueError(f"num_draws must be at least 1, got {num_draws}")
     chains = []
     with quietly(model, x, seed) as x:
-        for images in x.split(piece_size(x, NUM_STARTS)):
+        starts = torch.cat([_start(model, some) for some in x.split(piece_size(x, NUM_STARTS))])
+        # A start needs a thousand codes and a chain one: together they take Python's time once.
+        size = piece_size(x, 1, copies=COPIES)
+        for images, start in zip(x.split(size), starts.split(size), strict=True):
 
             def log_density(z: Tensor, images: Tensor = images) -> Tensor:
                 return model.log_joint(images, z)
 
-            state = hmc.init(log_density, _start(model, images))
+            state = hmc.init(log_density, start)
             step_size = torch.full_like(state.log_density, 0.1)
             draws = []
             for number in range(num_warmup + num_draws):
