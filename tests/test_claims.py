@@ -6,7 +6,14 @@ import pytest
 
 from tests.claims.chapters import Outcome, code_cells, fingerprint, place_of
 from tests.claims.page import PAGE, idle_asserts, is_far, with_records
-from tests.claims.records import MUTATIONS, STATES, Mutations, Outcomes, summary_of_states
+from tests.claims.records import (
+    MUTATIONS,
+    STATES,
+    Mutations,
+    Outcomes,
+    pooled,
+    summary_of_states,
+)
 from tests.claims.slips import SLIPS, Slip
 from tests.interpreter import ROOT, answer_of
 
@@ -167,6 +174,38 @@ def test_numbers_that_vary_are_found_with_their_spread():
     assert is_far(number)
 
 
+def test_more_states_are_added_as_if_all_had_been_run_at_once():
+    values = [3.0, 1.0, 1.2, 1.1, 5.0, 0.7, 2.0]
+    outcomes = {
+        state: Outcome(
+            {"0.0": "x"}, ["0.0"] if value > 2.5 else [], {}, {"0": f"mean {value} of 9"}
+        )
+        for state, value in enumerate(values)
+    }
+    first = {state: outcomes[state] for state in (0, 1, 2, 3)}
+    others = {state: outcomes[state] for state in (0, 4, 5, 6)}
+    entry = pooled(summary_of_states("code", first), summary_of_states("code", others))
+    whole = summary_of_states("code", outcomes)
+    (number,), (expected,) = entry.pop("numbers"), whole.pop("numbers")
+    assert entry == whole
+    for value in ("mean", "spread"):
+        assert number.pop(value) == pytest.approx(expected.pop(value), rel=0.01)
+    assert number == expected
+
+
+def test_numbers_stay_that_vary_among_the_first_states_and_the_others():
+    def entry(*texts):
+        return summary_of_states(
+            "code", {s: Outcome(printed={"0": t}) for s, t in enumerate(texts)}
+        )
+
+    known = entry("a 1\nb 2", "a 3\nb 4", "a 5\nb 6")
+    assert len(known["numbers"]) == 2
+    (number,) = pooled(known, entry("a 1\nb 2", "a 7\nc 8", "a 9\nc 8"))["numbers"]
+    assert number["line"] == "a 1"
+    assert number["mean"] == 6
+
+
 def test_a_large_number_is_not_far_by_rounding():
     outcomes = {
         state: Outcome(printed={"0": f"log p {value:.2f}"})
@@ -216,7 +255,7 @@ def test_outcomes_of_single_states_are_kept_to_go_on_from(tmp_path):
     assert kept.has("01_a", "code", 0)
     assert not kept.has("01_a", "other code", 0)
     assert not kept.has("01_a", "code", 1)
-    assert kept.read("01_a", "code", 0) == {0: outcome}
+    assert kept.read("01_a", "code", [0]) == {0: outcome}
     kept.forget(["01_a"])
     assert not kept.has("01_a", "code", 0)
 

@@ -7,6 +7,7 @@
 
 Both are resumable: what was run of a chapter whose code has not changed is not run again, unless
 `--again` says so, as it should after a change of the library, or of a slip that keeps its name.
+More states are added to those that are recorded.
 `--jobs 2` runs two at a time, and `mutate` beside them the chapter as it is. A chapter is the same
 with a slip and without it until a cell runs the slip's line, so `mutate` runs it once and forks
 before that cell. Set `OMP_NUM_THREADS=1`: a pool of threads does not survive a fork.
@@ -34,7 +35,7 @@ from tests.claims.chapters import (
     place_of,
 )
 from tests.claims.page import write_page
-from tests.claims.records import MUTATIONS, OUTCOMES, STATES, summary_of_states
+from tests.claims.records import MUTATIONS, OUTCOMES, STATES, pooled, summary_of_states
 from tests.claims.slips import SLIPS, Slip, install
 from tests.claims.states import enter
 
@@ -190,18 +191,21 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
         OUTCOMES.forget(chapters)
     cells = {name: code_cells(name) for name in chapters}
     codes = {name: fingerprint(cells[name]) for name in chapters}
-    todo = [name for name in chapters if not _is_recorded(name, codes[name], states)]
+    known = {name: _known_states(name, codes[name]) for name in chapters}
+    # The reader's state again, whose lines say which numbers are the same as those known.
+    todo = {name: [0, *range(k + 1, states + 1)] for name, k in known.items() if k < states}
     tasks = [
         (name, state, cells[name])
-        for name in todo
-        for state in range(states + 1)
+        for name, its_states in todo.items()
+        for state in its_states
         if not OUTCOMES.has(name, codes[name], state)
     ]
 
     def record(name: str) -> None:
-        if all(OUTCOMES.has(name, codes[name], state) for state in range(states + 1)):
-            outcomes = OUTCOMES.read(name, codes[name], states)
-            STATES.put(name, summary_of_states(codes[name], outcomes))
+        if all(OUTCOMES.has(name, codes[name], state) for state in todo[name]):
+            outcomes = OUTCOMES.read(name, codes[name], todo[name])
+            entry = summary_of_states(codes[name], outcomes)
+            STATES.put(name, pooled(STATES.read()[name], entry) if known[name] else entry)
 
     for name in todo:  # of which all states are kept
         record(name)
@@ -215,9 +219,10 @@ def reseed(chapters: list[str], jobs: int, states: int, *, again: bool) -> None:
         record(chapter)
 
 
-def _is_recorded(chapter: str, code: str, states: int) -> bool:
-    entry = STATES.read().get(chapter, {"code": "", "states": 0})
-    return bool(entry["code"] == code and entry["states"] >= states)
+def _known_states(chapter: str, code: str) -> int:
+    """Number of states in which a chapter of this code is recorded."""
+    entry = STATES.read().get(chapter, {"code": ""})
+    return int(entry["states"]) if entry["code"] == code else 0
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -132,9 +132,9 @@ class Outcomes:
         path = self._path(chapter, code, state)
         _write_whole(path, json.dumps(asdict(replace(outcome, called={})), ensure_ascii=False))
 
-    def read(self, chapter: str, code: str, states: int) -> dict[int, Outcome]:
-        """Return what came of it in the first states; state 0 is the reader's."""
-        paths = {state: self._path(chapter, code, state) for state in range(states + 1)}
+    def read(self, chapter: str, code: str, states: Iterable[int]) -> dict[int, Outcome]:
+        """Return what came of it in some states."""
+        paths = {state: self._path(chapter, code, state) for state in states}
         return {s: Outcome(**json.loads(p.read_text(encoding="utf-8"))) for s, p in paths.items()}
 
     def forget(self, chapters: Collection[str]) -> None:
@@ -172,6 +172,43 @@ def summary_of_states(code: str, outcomes: dict[int, Outcome]) -> dict[str, Any]
     }
 
 
+def pooled(known: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return a chapter's entry over the states of two, from the counts, means and spreads.
+
+    A number stays if both have it: its line has the same words in all states, and it varies among
+    the first as among the others.
+
+    Args:
+        known: Entry of some states.
+        more: Entry of others, of the same code.
+    """
+    first, second = known["states"], more["states"]
+    total = first + second
+    numbers = []
+    by_place = {(n["cell"], n["line"], n["place"]): n for n in known["numbers"]}
+    for new in more["numbers"]:
+        old = by_place.get((new["cell"], new["line"], new["place"]))
+        if old is None:
+            continue
+        mean_of_all = (first * old["mean"] + second * new["mean"]) / total
+        squares = (
+            (first - 1) * old["spread"] ** 2
+            + (second - 1) * new["spread"] ** 2
+            + first * second / total * (old["mean"] - new["mean"]) ** 2
+        )
+        spread = (squares / (total - 1)) ** 0.5
+        numbers.append({**new, "mean": _rounded(mean_of_all, 9), "spread": _rounded(spread, 3)})
+    return {
+        **more,
+        "states": total,
+        **{
+            kind: dict(sorted((Counter(known[kind]) + Counter(more[kind])).items()))
+            for kind in ("failed", "errors")
+        },
+        "numbers": numbers,
+    }
+
+
 def varying_numbers(cell: str, texts: list[str], reader: Outcome) -> list[dict[str, Any]]:
     """Return the numbers that a cell prints and that differ between states.
 
@@ -197,11 +234,15 @@ def varying_numbers(cell: str, texts: list[str], reader: Outcome) -> list[dict[s
                         "line": line.strip()[:160],
                         "place": place,
                         "printed": _value(here),
-                        "mean": float(f"{mean(column):.9g}"),
-                        "spread": float(f"{stdev(column):.3g}"),
+                        "mean": _rounded(mean(column), 9),
+                        "spread": _rounded(stdev(column), 3),
                     }
                 )
     return found
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _value(text: str) -> float:
