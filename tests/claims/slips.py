@@ -1352,6 +1352,18 @@ SLIPS = (
         "C = torch.cov(images.T, correction=0) / 4",
     ),
     Slip(
+        "chains that go on and chains that restart, exchanged",
+        "11_algorithms",
+        "num_data=1000, restart=restart)",
+        "num_data=1000, restart=not restart)",
+    ),
+    Slip(
+        "the larger step's bound for its gain",
+        "11_algorithms",
+        "torch.tensor(cell[0.02]) - torch.tensor(cell[0.01])",
+        "torch.tensor(cell[0.02])",
+    ),
+    Slip(
         "a lead of the wrong sign, on other noise",
         "11_algorithms",
         "new = [a - b for a, b in zip(",
