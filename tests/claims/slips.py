@@ -992,8 +992,8 @@ SLIPS = (
     Slip(
         "seconds of AEVB for those of another algorithm",
         "13_replication",
-        'run.final["step_seconds"] for run in racers(algorithm, num_train)[:3]',
-        'run.final["step_seconds"] for run in racers("aevb", num_train)[:3]',
+        'run.final["step_seconds"] for run in streams[algorithm, num_train]',
+        'run.final["step_seconds"] for run in streams["aevb", num_train]',
     ),
     Slip(
         "seconds of an epoch for seconds of a step",
