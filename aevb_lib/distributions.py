@@ -102,6 +102,31 @@ class BernoulliPixels(Independent):
         log_prob: Tensor = (value * logits).sum(-1) - softplus(logits).sum(-1)
         return log_prob
 
+    @torch.no_grad()
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draw black and white images.
+
+        Args:
+            sample_shape: Leading axes of the result, such as ``(L,)``.
+
+        Returns:
+            Zeros and ones, shape ``[*sample_shape, *batch, P]``. Where training has diverged and a
+            probability is nan, a GPU draws a zero.
+
+        Raises:
+            RuntimeError: If a probability is nan, on a CPU.
+        """
+        probs: Tensor = self.base_dist.probs
+        if probs.device.type == "cpu":
+            return super().sample(sample_shape)
+        # Torch's own draws end a process on a GPU, whatever it does next, if a probability is nan.
+        return _compared_with_noise(probs.expand(*sample_shape, *probs.shape))
+
+
+def _compared_with_noise(probs: Tensor) -> Tensor:
+    """Ones with these probabilities, and zeros; of a nan a zero."""
+    return (torch.rand_like(probs) < probs).to(probs.dtype)
+
 
 def diagonal_normal(
     loc: Float[Tensor, "*batch D"], scale: Float[Tensor, "*batch D"]

@@ -3,6 +3,9 @@
 Every function here draws its own random numbers from ``seed``: the same model gives the same value
 each time, two models are compared on the same draws, and evaluating during training does not change
 the training. All values are nats per image, larger is better, unless the name says otherwise.
+
+Single numbers are on the processor, where they go with tensors of any device. What has one value
+per latent dimension is where the images are, so that one can choose from another.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def mean_bound(model: VAE, data: ImageSet, *, num_samples: int = 1, seed: int = 
             raise a bound measured with it by 0.1 to 0.3 nats).
 
     Returns:
-        Three scalar tensors, nats per image.
+        Three scalar tensors on the processor, nats per image.
 
     Example:
         >>> import aevb_lib as aevb
@@ -185,7 +188,8 @@ def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
         data: The images, on the model's device.
 
     Returns:
-        Nats per image and dimension, shape ``[D]``; they sum to the KL term of the bound.
+        Nats per image and dimension, shape ``[D]``, on the device of the images; they sum to the KL
+        term of the bound.
 
     Raises:
         TypeError: If the prior or the posterior does not split into dimensions.
@@ -202,7 +206,7 @@ def kl_per_dimension(model: VAE, data: ImageSet) -> Float[Tensor, " D"]:
         for batch in batches:
             q = _dimensions(model.posterior(batch.images), "posterior")
             total += kl_divergence(q, prior).cpu().double().sum(0)
-    return (total / len(data)).float()
+    return (total / len(data)).float().to(data.images.device)
 
 
 def _dimensions(distribution: Distribution, name: str) -> Distribution:
@@ -228,7 +232,8 @@ def active_units(model: VAE, data: ImageSet, *, threshold: float = 0.01) -> Bool
         threshold: Variance above which a dimension counts as active.
 
     Returns:
-        One truth value per dimension, shape ``[D]``; their sum is the number of active units.
+        One truth value per dimension, shape ``[D]``, on the device of the images; their sum is the
+        number of active units.
 
     Raises:
         ValueError: If there is only one image.

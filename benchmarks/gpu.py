@@ -1,7 +1,7 @@
 """What a GPU is worth: steps from Python and replayed, many models in one, the report's study.
 
     python benchmarks/gpu.py                                        # on a GPU, some five minutes
-    python benchmarks/gpu.py --device cpu --steps 3 --epochs 1      # a rehearsal
+    python benchmarks/gpu.py --device cpu --steps 3 --epochs 0      # a rehearsal, without the study
 
 Everything is timed in one process, in turns. *Eager* steps are started by Python, operation by
 operation; *replayed* ones as a whole, from a CUDA graph. *Together* means S models in one step. The

@@ -1,5 +1,6 @@
 """The recorded comparisons of algorithms: the paper's recipe, on tiny data in place of MNIST."""
 
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from tiny import TinyStore
 
 import aevb_lib as aevb
-from aevb_lib.experiments import STUDIES, new_learner, record, run_study
+from aevb_lib.experiments import STUDIES, comparison, new_learner, record, run_study
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 BOUND = {"elbo", "log_likelihood", "kl"}
 MARGINAL = {"hmc_log_likelihood", "annealed_log_likelihood"}
 RACE = {"num_images": 5, "num_final": 7, "num_temperatures": 4, "num_samples": 3, "num_warmup": 1}
@@ -151,6 +153,48 @@ def test_a_comparison_can_be_resumed(tmp_path):
     first = next(run_study(study, store))
     rest = list(run_study(study, store))
     assert {first.run, *(result.run for result in rest)} == set(TINY[:2])
+
+
+class Captured:
+    """In place of Replay: steps that are slow until the fourth, as a GPU's are."""
+
+    def __init__(self, algorithm=None):
+        self.model = algorithm
+        self.steps = 0
+
+    def step(self, batch):
+        self.steps += 1
+        if self.steps <= 4:
+            time.sleep(0.05)
+        return {"elbo": torch.tensor(float(self.steps))}
+
+
+@pytest.mark.parametrize("batch_size", [60, 20])
+def test_a_gpus_step_is_timed_once_it_is_replayed(monkeypatch, batch_size):
+    """A stretch of Monte Carlo EM on all images at once is a single step."""
+    monkeypatch.setattr(comparison, "Replay", Captured)
+    train = aevb.ImageSet(torch.rand(60, 4)).to("meta")
+    assert comparison._step_seconds(Captured(), train, batch_size, num_stretches=2) < 0.02
+
+
+def test_a_processor_does_no_step_that_is_not_timed(monkeypatch):
+    """There the dear ones take a quarter of a minute each."""
+    made = []
+    monkeypatch.setattr(comparison, "Replay", lambda learner: made.append(learner) or learner)
+    comparison._step_seconds(Captured(), aevb.ImageSet(torch.rand(60, 4)), 60, num_stretches=2)
+    assert made[0].steps == 2
+
+
+@GPU
+def test_a_gpus_seconds_are_those_of_its_graph():
+    train = aevb.ImageSet(torch.rand(1000, 784).round()).to("cuda")
+    learner, _ = new_learner(STUDIES["likelihood-race"].runs[2], 0.02, device="cuda")
+    started = time.perf_counter()
+    for batch in train.batches(100):
+        learner.step(batch)
+    torch.cuda.synchronize()
+    eager = (time.perf_counter() - started) / 10
+    assert comparison._step_seconds(learner, train, 100, num_stretches=3) < eager / 2
 
 
 def test_unknown_algorithm(store):

@@ -13,9 +13,10 @@ from torch.distributions import Laplace, MultivariateNormal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import aevb_lib as aevb
-from aevb_lib import log_mean_exp
+from aevb_lib import distributions, log_mean_exp
 
 SHAPES = [(3,), (4, 3), (2, 4, 3)]
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -130,6 +131,46 @@ def test_a_sample_is_an_rsample_without_a_gradient(monkeypatch):
     torch.manual_seed(0)
     assert torch.equal(draws, q.rsample((5,)))
     assert not draws.requires_grad
+
+
+def test_pixels_are_drawn_as_torch_draws_them():
+    """On a CPU number by number, for the sake of the records."""
+    logits = torch.randn(4, 3, requires_grad=True)
+    torch.manual_seed(0)
+    draws = aevb.bernoulli(logits).sample((5,))
+    torch.manual_seed(0)
+    assert torch.equal(draws, torch.bernoulli(logits.sigmoid().expand(5, 4, 3)))
+    assert not draws.requires_grad
+    with pytest.raises(RuntimeError):
+        aevb.bernoulli(logits.detach() * math.nan).sample()
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=GPU)], ids=["as on a GPU", "on a GPU"]
+)
+def test_pixels_of_a_gpu_have_their_probabilities_and_survive_a_nan(device, monkeypatch):
+    """There torch.bernoulli would end the process, with all other runs of a study."""
+    if device == "cpu":
+        monkeypatch.setattr(torch, "bernoulli", distributions._compared_with_noise)
+    torch.manual_seed(0)
+    logits = torch.tensor([-100.0, -2.0, 0.5, 100.0], device=device)
+    draws = aevb.bernoulli(logits).sample((20_000,)).cpu().double()
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    assert_same_mean(draws[:, 1:3], logits.cpu().double().sigmoid()[1:3])
+    assert draws[:, 0].max() == 0
+    assert draws[:, 3].min() == 1
+    lost = aevb.bernoulli(torch.full((4,), math.nan, device=device)).sample((5,))
+    assert lost.eq(0).all()
+    drawn = torch.func.vmap(lambda a: aevb.bernoulli(a).sample((9,)), randomness="different")
+    alike = drawn(torch.zeros(2, 20, device=device))
+    assert alike.shape == (2, 9, 20)
+    assert not torch.equal(alike[0], alike[1]), "every model of a stack has its own noise"
+
+
+def test_off_the_processor_torchs_own_draws_are_not_used(monkeypatch):
+    monkeypatch.setattr(torch, "bernoulli", lambda *_: pytest.fail("torch.bernoulli was called"))
+    draws = aevb.bernoulli(torch.zeros(4, 3, device="meta")).sample((5,))
+    assert (draws.shape, draws.device.type) == ((5, 4, 3), "meta")
 
 
 def test_no_closed_form_is_said():

@@ -6,6 +6,8 @@ import torch
 import aevb_lib as aevb
 from aevb_lib import evaluation
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
 
 def small_vae(latent_dim=2):
     torch.manual_seed(0)
@@ -26,6 +28,29 @@ METRICS = {
     "active_units": aevb.active_units,
 }
 each_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+
+
+@GPU
+@pytest.mark.parametrize("name", METRICS)
+def test_a_gpu_measures_the_same(name):
+    model, data = small_vae(), small_data()
+    here = torch.as_tensor(METRICS[name](model, data))
+    there = torch.as_tensor(METRICS[name](model.cuda(), data.to("cuda")))
+    # Other noise, and in the bound of fifty images some of it is left.
+    torch.testing.assert_close(there.cpu(), here, rtol=0.05, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=GPU)])
+def test_the_active_dimensions_can_be_chosen_where_the_images_are(device, monkeypatch):
+    """A mask on a GPU does not choose from numbers on the processor."""
+    if device == "meta":  # whose tensors hold nothing that could come over
+        monkeypatch.setattr(torch.Tensor, "cpu", lambda self: torch.zeros(self.shape))
+    model, data = small_vae(5).to(device), small_data().to(device)
+    codes = model.encode(data.images)
+    for chosen in (aevb.kl_per_dimension(model, data), aevb.active_units(model, data)):
+        assert chosen.device == codes.device
+        assert (codes * chosen).shape == codes.shape
+    assert all(part.device.type == "cpu" for part in aevb.mean_bound(model, data))
 
 
 @each_metric

@@ -5,6 +5,7 @@ import subprocess
 import torch
 
 from aevb_lib.experiments.provenance import commit_of, provenance
+from aevb_lib.experiments.results import Run
 
 
 def test_what_one_needs_to_do_it_again():
@@ -13,6 +14,12 @@ def test_what_one_needs_to_do_it_again():
     assert origin["training_seconds"] == 12.3
     assert "CPU" in origin["hardware"]
     assert origin["recorded"].endswith("+00:00")
+
+
+def test_of_a_training_of_several_each_has_its_share():
+    runs = [Run("mine", "vae", 2, seed) for seed in range(4)]
+    assert provenance(100.0, "cpu", together=runs)["training_seconds"] == 25.0
+    assert provenance(100.0, "cpu", together=runs[:1])["training_seconds"] == 100.0
 
 
 def test_no_commit_without_git(monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from tiny import TinyStore
 
 from aevb_lib.experiments import STUDIES, load_result, record
+from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.speed import TIME_TO_BOUND, SpeedRun
 from aevb_lib.experiments.study import VerificationError
 
@@ -29,6 +30,19 @@ def test_a_run_has_a_row_per_epoch_and_its_beginning_can_be_done_again(recipe, t
     assert TIME_TO_BOUND.redo(result, store, epochs=2) == 0
     with pytest.raises(VerificationError, match="cannot verify 4 epochs: 3 are recorded"):
         TIME_TO_BOUND.redo(result, store, epochs=4)
+
+
+def test_seconds_of_another_device_are_refused_before_they_pass(tmp_path, capsys):
+    """Recipes are compared on one processor; a GPU's seconds beside them would say nothing."""
+    runs = (tiny("report", epochs=2),)
+    study, here = replace(TIME_TO_BOUND, runs=runs), TinyStore(tmp_path)
+    command = {"studies": {"time-to-bound": study}, "store": here}
+    for word in ("run", "verify"):
+        with pytest.raises(SystemExit):
+            main([word, "time-to-bound", "--device", "meta"], **command)
+        assert "use --device cpu" in capsys.readouterr().err.splitlines()[-1]
+        assert here.read_all(runs) == ([] if word == "run" else [record(study, runs[0], here)])
+        record(study, runs[0], here)
 
 
 def test_the_tutorials_loop_climbs_the_same_bound(tmp_path):

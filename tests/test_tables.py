@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from aevb_lib.experiments import (
+    ComparisonRun,
     Result,
     TrainedRun,
     group_results,
@@ -21,6 +22,7 @@ from aevb_lib.experiments import (
     metric_at,
     recorded_band,
     regimes_table,
+    seconds_per_image,
 )
 from aevb_lib.history import History, Record
 
@@ -99,6 +101,19 @@ def test_a_row_is_the_last_epoch_over_seeds():
     assert rows(results) == [
         ["20", "−103.0 (1.4)", "−77.5 (0.7)", "25.5 (0.7)", "19.0 (1.4)", "−65.0 (1.4)", "2"]
     ]
+
+
+def test_seconds_of_different_machines_are_not_compared():
+    def timed(seconds, hardware):
+        run = ComparisonRun("ten-streams", "vae", 3, 0)
+        return Result(run, History(), {"step_seconds": seconds}, {"hardware": hardware})
+
+    here = [timed(seconds, "x86_64 CPU, 1 thread") for seconds in (0.5, 0.3)]
+    assert seconds_per_image(iter(here)) == pytest.approx(0.003)
+    with pytest.raises(ValueError, match=r"NVIDIA H200; x86_64 CPU, 1 thread.*of one machine"):
+        seconds_per_image([*here, timed(0.001, "NVIDIA H200")])
+    with pytest.raises(ValueError, match="no run, so no time"):
+        seconds_per_image([])
 
 
 def test_sizes_are_sorted_as_numbers_and_incomplete_ones_left_out():

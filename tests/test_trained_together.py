@@ -193,6 +193,23 @@ def test_a_study_without_training_is_done_run_by_run(store):
     assert [r.run for r in results] == list(study.runs)
 
 
+def test_a_study_without_training_that_was_killed_keeps_what_is_done(store, monkeypatch):
+    """On a GPU as well, where the seeds of other studies are one training."""
+    runs = tuple(TrainedRun("squares", "vae", 2, seed) for seed in (2, 3, 4))
+    study = Squares(name="squares", runs=runs, unit="apples")
+    square = Squares.do
+
+    def killed(self, run, store):
+        if run.seed == 4:
+            raise KeyboardInterrupt
+        return square(self, run, store)
+
+    monkeypatch.setattr(Squares, "do", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_study(study, store, together=True))
+    assert [result.run for result in store.read_all(runs)] == list(runs[:2])
+
+
 def test_the_allowed_difference_is_students():
     """Equal distributions exceed it once in ten thousand; here at most in a few of two thousand."""
     generator = np.random.default_rng(0)

@@ -12,6 +12,7 @@ from oracles import ListOfBatches, batch_of
 from torch import nn
 
 import aevb_lib as aevb
+from aevb_lib import distributions
 
 
 class Counter:
@@ -219,6 +220,20 @@ def test_an_error_that_weights_cause_names_them():
         next(model.decoder.parameters()).fill_(math.nan)
     with pytest.raises(FloatingPointError, match=r"weights stopped .* by step 0.*learning rate"):
         fit(learner, data)
+
+
+def test_dreams_of_a_gpu_do_not_hide_that_training_diverged(monkeypatch):
+    """There a step that waits for nothing goes on; the next row says what has happened."""
+    monkeypatch.setattr(torch, "bernoulli", distributions._compared_with_noise)
+    learner, _, data = small_vae()
+    model = learner.model
+    optimizers = [
+        torch.optim.SGD(part.parameters(), lr=1e-3) for part in (model.decoder, model.encoder)
+    ]
+    with torch.no_grad():
+        next(model.decoder.parameters()).fill_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"log_joint stopped being finite.*learning rate"):
+        fit(aevb.WakeSleep(model, *optimizers), data)
 
 
 def test_an_evaluation_that_weights_break_names_them():

@@ -18,7 +18,8 @@ class TinyStore(Store):
         self.loaded.append(regime)
         images = torch.rand(80, 784, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(80) % 10
-        return aevb.ImageSet(images[:60], labels[:60]), aevb.ImageSet(images[60:], labels[60:])
+        data = aevb.ImageSet(images, labels).to(self.device)
+        return data[:60], data[60:]
 
 
 def tiny_models(name="tiny", *, seeds=(0, 1), latent_dims=(2, 3), epochs=2, **facts):

@@ -122,8 +122,11 @@ def _run(
         results = run_study(
             study, store, jobs=options.jobs, seeds=options.seeds, together=options.together
         )
-        for result in results:
-            tqdm.write(f"{study.name}: {result.run.name} recorded")
+        try:
+            for result in results:
+                tqdm.write(f"{study.name}: {result.run.name} recorded")
+        except VerificationError as error:  # such as a step that another study has to choose
+            parser.error(str(error))
     return 0
 
 

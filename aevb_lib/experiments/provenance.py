@@ -23,8 +23,15 @@ def provenance(
 
     Args:
         training_seconds: Wall-clock time of the training, of all runs that were trained together.
+            Each notes an equal share of it, so that the seconds of records can be added.
         device: Device of the computation.
         together: Runs that were trained together, whose seeds are noted if there are several.
+
+    Example:
+        >>> runs = [Run("mine", "vae", 2, seed) for seed in (0, 1)]
+        >>> origin = provenance(30.0, "cpu", together=runs)
+        >>> origin["training_seconds"], origin["seeds_together"]
+        (15.0, [0, 1])
     """
     return {
         "python": platform.python_version(),
@@ -32,7 +39,7 @@ def provenance(
         "commit": commit_of(Path(__file__).parent),
         "hardware": hardware(device),
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
-        "training_seconds": round(training_seconds, 1),
+        "training_seconds": round(training_seconds / max(1, len(together)), 1),
     } | ({"seeds_together": [run.seed for run in together]} if len(together) > 1 else {})
 
 

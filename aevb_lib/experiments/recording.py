@@ -93,8 +93,8 @@ def run_study(
         store: See :func:`record`.
         jobs: Number of runs at a time.
         seeds: Seeds to do; all by default.
-        together: Whether to train all seeds of a configuration together; by default on a GPU, where
-            it saves most of the time. A processor gains nothing by it.
+        together: Whether to train all seeds of a configuration together, in studies that can; by
+            default on a GPU, where it saves most of the time. A processor gains nothing by it.
 
     Yields:
         Results, as they come.
@@ -106,6 +106,8 @@ def run_study(
     ]
     if together is None:
         together = torch.device(store.device).type != "cpu"
+    # Where a study trains nothing together, each run is written as soon as it is done.
+    together = together and type(study).do_together is not Study.do_together
     groups = same_but_seed(missing) if together else [[run] for run in missing]
     tasks = (joblib.delayed(_record_all)(study, group, store) for group in groups)
     # One by one and all at once: a run is long, and workers may join a cluster at any time.

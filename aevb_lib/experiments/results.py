@@ -67,7 +67,8 @@ class Result(Generic[R]):
         run: Its configuration.
         history: Measurements made while it trained.
         final: Measurements made once, at the end.
-        provenance: Versions, commit, hardware, date, seconds in all.
+        provenance: Versions, commit, hardware, date, and seconds in all; of a training of several
+            runs together, the run's share. The history's seconds are those of all.
     """
 
     run: R

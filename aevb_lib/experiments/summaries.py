@@ -95,7 +95,7 @@ def seconds_per_image(results: Iterable[Result]) -> float:
         results: Results of one algorithm, which hold ``step_seconds`` at their end.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are none, or they were made on different hardware.
 
     Example:
         >>> from aevb_lib.experiments import load_result
@@ -107,10 +107,16 @@ def seconds_per_image(results: Iterable[Result]) -> float:
         >>> 0 < aevb < chains
         True
     """
-    seconds = [result.final["step_seconds"] / result.run.batch_size for result in results]
-    if not seconds:
+    runs = list(results)
+    if not runs:
         raise ValueError("no run, so no time: give one at least")
-    return float(min(seconds))
+    places = sorted({str(run.provenance.get("hardware")) for run in runs})
+    if len(places) > 1:
+        raise ValueError(
+            f"the seconds of different hardware are not compared ({'; '.join(places)}): give runs "
+            "of one machine"
+        )
+    return float(min(run.final["step_seconds"] / run.run.batch_size for run in runs))
 
 
 def recorded_band(
