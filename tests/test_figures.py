@@ -15,7 +15,9 @@ from aevb_lib.experiments.__main__ import main
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.figures import (
     FIGURE_2,
+    FIGURE_2_FULL,
     FIGURE_3,
+    FIGURE_3_FULL,
     FIRST_MILLION,
     STEP_SIZES,
     TEN_STREAMS,
@@ -26,10 +28,15 @@ from aevb_lib.experiments.race import mean_evidence
 from aevb_lib.experiments.recipe import LEARNING_RATES, new_learner
 from aevb_lib.experiments.store import Store
 
+FIGURES = (FIGURE_2, FIGURE_2_FULL, FIRST_MILLION, FIGURE_3, FIGURE_3_FULL, TEN_STREAMS)
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 ALGORITHMS = {"aevb", "wake-sleep", "mcem", "batch-mcem"}
 
 
-@pytest.mark.parametrize(("study", "images"), [(FIGURE_3, 1_600_000), (TEN_STREAMS, 800_000)])
+@pytest.mark.parametrize(
+    ("study", "images"),
+    [(FIGURE_3, 1_600_000), (FIGURE_3_FULL, 60_000_000), (TEN_STREAMS, 800_000)],
+)
 def test_figure_3_has_ten_streams_of_all_contestants(study, images):
     cells = {}
     for run in study.runs:
@@ -46,7 +53,8 @@ def test_figure_3_has_ten_streams_of_all_contestants(study, images):
 
 
 @pytest.mark.parametrize(
-    ("study", "images", "number"), [(FIGURE_2, 10_000_000, 3), (FIRST_MILLION, 1_000_000, 3)]
+    ("study", "images", "number"),
+    [(FIGURE_2, 10_000_000, 3), (FIGURE_2_FULL, 100_000_000, 3), (FIRST_MILLION, 1_000_000, 3)],
 )
 def test_figure_2_has_several_seeds_and_one_scale_for_every_size(study, images, number):
     seeds = {}
@@ -73,10 +81,9 @@ def test_the_first_million_has_either_small_step_for_every_cell():
 
 
 def test_steps_are_chosen_on_noise_that_is_in_no_figure():
-    figures = (FIGURE_2, FIRST_MILLION, FIGURE_3, TEN_STREAMS)
-    used = {run.seed for study in figures for run in study.runs}
+    used = {run.seed for study in FIGURES for run in study.runs}
     assert not used & {run.seed for run in STEP_SIZES.runs}
-    for study in figures:
+    for study in FIGURES:
         for cell in study.runs:
             own = pilots(study.pilots_of, cell)
             assert set(own) <= set(STEP_SIZES.runs)
@@ -88,15 +95,19 @@ def test_steps_are_chosen_on_noise_that_is_in_no_figure():
 
 def test_the_last_row_of_a_run_is_its_end():
     """What a run has reached is read there, and measured nowhere else."""
-    for study in (FIGURE_2, FIRST_MILLION, FIGURE_3, TEN_STREAMS):
+    for study in FIGURES:
         for run in study.runs:
             total = run.epochs * run.steps_per_epoch
             assert study.rows_of(run, total)[-1] == total
 
 
 def test_names_are_each_runs_own():
-    for study in (FIGURE_2, FIRST_MILLION, FIGURE_3, TEN_STREAMS, STEP_SIZES):
+    for study in (*FIGURES, STEP_SIZES):
         assert len({run.name for run in study.runs}) == len(study.runs)
+    store, runs = Store(), [run for study in FIGURES for run in study.runs]
+    for path in (store.result_path, partial(store.weights_folder, ships_in=None)):
+        folders = {path(run).parent for run in runs}
+        assert len(folders) == len(FIGURES), "nor does a longer study meet a shorter one"
 
 
 def tiny_run(run, **changes):
@@ -145,8 +156,9 @@ def tiny(monkeypatch):
 def test_a_figure_takes_its_steps_from_the_pilot(tiny, tmp_path, capsys):
     figure, pilot = tiny
     store = TinyStore(tmp_path)
-    with pytest.raises(VerificationError, match="experiments run step-sizes"):
-        next(iter(run_study(figure, store)))
+    with pytest.raises(SystemExit):
+        main(["run", "figure-3"], studies={"figure-3": figure}, store=store)
+    assert "experiments run step-sizes" in capsys.readouterr().err.splitlines()[-1]
     for result in run_study(pilot, store):
         assert isinstance(result.run, PilotRun)
         assert result.history["examples"] == [120]
@@ -192,9 +204,12 @@ def explodes_at(rate, runs):
     return new
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("algorithm", ["aevb", "wake-sleep"])
-def test_a_pilot_that_diverges_is_a_result(monkeypatch, tmp_path, capsys, together, algorithm):
+def test_a_pilot_that_diverges_is_a_result(
+    monkeypatch, tmp_path, capsys, together, algorithm, device
+):
     """At a step of 0.1 wake-sleep diverged in ten dimensions, and took the study with it."""
     monkeypatch.setattr("aevb_lib.experiments.pilots.EARLY_IMAGES", {"figure-2": 120})
     new = explodes_at(0.1, runs=(101,))
@@ -206,7 +221,7 @@ def test_a_pilot_that_diverges_is_a_result(monkeypatch, tmp_path, capsys, togeth
     ]
     cell = tiny_run(cell, batch_size=20)
     pilot = replace(STEP_SIZES, runs=tuple(pilots("figure-2", cell)))
-    store = TinyStore(tmp_path)
+    store = TinyStore(tmp_path, device)
     results = {result.run: result for result in run_study(pilot, store, together=together)}
     assert len(results) == 9
     for run, result in results.items():

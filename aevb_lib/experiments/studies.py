@@ -8,7 +8,15 @@ from aevb_lib.experiments.arms import NOISE_ARMS
 from aevb_lib.experiments.codes import CODES
 from aevb_lib.experiments.comparison import BOUND_VS_SAMPLES
 from aevb_lib.experiments.densities import DENSITIES
-from aevb_lib.experiments.figures import FIGURE_2, FIGURE_3, FIRST_MILLION, STEP_SIZES, TEN_STREAMS
+from aevb_lib.experiments.figures import (
+    FIGURE_2,
+    FIGURE_2_FULL,
+    FIGURE_3,
+    FIGURE_3_FULL,
+    FIRST_MILLION,
+    STEP_SIZES,
+    TEN_STREAMS,
+)
 from aevb_lib.experiments.likelihoods import LIKELIHOODS
 from aevb_lib.experiments.paths import PATHS
 from aevb_lib.experiments.race import LIKELIHOOD_RACE, MCEM_VARIANTS
@@ -40,6 +48,8 @@ STUDIES: dict[str, Study[Any]] = {
         FIGURE_2,
         FIGURE_3,
         TEN_STREAMS,
+        FIGURE_2_FULL,
+        FIGURE_3_FULL,
     )
 }
 
