@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from aevb_lib.types import Algorithm
 
-__all__ = ["members_of", "numbers_of", "optimizers_of", "set_numbers", "tensors_of"]
+__all__ = ["members_of", "numbers_of", "optimizers_of", "owners_of", "set_numbers", "tensors_of"]
 
 
 def tensors_of(algorithm: Algorithm) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ def members_of(algorithm: Algorithm) -> Iterator[tuple[str, Any]]:
     Args:
         algorithm: Any algorithm.
     """
-    for prefix, owner in _owners(algorithm):
+    for prefix, owner in owners_of(algorithm):
         for name, value in vars(owner).items():
             yield f"{prefix}{name}", value
 
@@ -83,20 +83,25 @@ def set_numbers(algorithm: Algorithm, numbers: dict[str, Any]) -> None:
         algorithm: The algorithm.
         numbers: Values by name.
     """
-    for prefix, owner in _owners(algorithm):
+    for prefix, owner in owners_of(algorithm):
         for name, value in numbers.items():
             own = name.removeprefix(prefix)
             if prefix + own == name and "." not in own:
                 vars(owner)[own] = value
 
 
-def _owners(algorithm: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """An algorithm, and then the algorithms that it is made from."""
+def owners_of(algorithm: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield an algorithm and then those that it is made from, each with what begins its names.
+
+    Args:
+        algorithm: Any algorithm.
+        prefix: Beginning of the names of its own attributes.
+    """
     yield prefix, algorithm
     for name, value in vars(algorithm).items():
         for number, member in enumerate(value if isinstance(value, list | tuple) else []):
             if isinstance(member, Algorithm):
-                yield from _owners(member, f"{prefix}{name}[{number}].")
+                yield from owners_of(member, f"{prefix}{name}[{number}].")
         # What is private is made from what is public: the leader of a Together.
         if isinstance(value, Algorithm) and not name.startswith("_"):
-            yield from _owners(value, f"{prefix}{name}.")
+            yield from owners_of(value, f"{prefix}{name}.")

@@ -9,6 +9,7 @@ from test_inference import (
     ALGORITHMS,
     CountingAEVB,
     P,
+    batches_for,
     make_aevb,
     make_monte_carlo_em,
     with_optimizers,
@@ -40,7 +41,7 @@ def run(make, path=None, kill_at=None, kind=torch.optim.Adam, scheduled=False, *
     """Train from a seed, as a fresh process would."""
     torch.manual_seed(0)
     learner = with_optimizers(make(), kind, lr=0.01)
-    batches = DATA.batches(20, generator=torch.Generator().manual_seed(7))
+    batches = batches_for(learner, generator=torch.Generator().manual_seed(7))
     if scheduled:
         options["scheduler"] = torch.optim.lr_scheduler.OneCycleLR(
             learner.optimizer, 0.1, total_steps=13
@@ -56,7 +57,7 @@ def run(make, path=None, kill_at=None, kind=torch.optim.Adam, scheduled=False, *
     history = aevb.fit(
         learner,
         batches,
-        epochs=4,
+        epochs=12 // len(batches),
         evaluate=lambda model: {"noise": float(torch.rand(1))},
         checkpoint=path,
         progress=False,

@@ -131,7 +131,9 @@ class Together:
             if any(value.shape != own[0].shape for value in own):
                 shapes = sorted({tuple(value.shape) for value in own})
                 raise ValueError(f"learners are trained together if {name} has one shape: {shapes}")
-            stacked = torch.stack(own)
+            # Where the models are: they may have been moved since the learners were made.
+            device = next((p.device for p in self.model.stacked.values()), own[0].device)
+            stacked = torch.stack([value.to(device) for value in own])
             for learner, row in zip(self.learners, stacked, strict=True):
                 setattr(learner, name, row)
             return stacked
