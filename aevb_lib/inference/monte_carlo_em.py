@@ -93,7 +93,8 @@ class OnlineMonteCarloEM:
 
         Raises:
             IndexError: If an image's index is not below ``num_data``; noticed in every step on
-                a CPU, in the first one on a GPU.
+                a CPU, in the first one on a GPU, where a later one is an error of the device
+                ("device-side assert"), after which the process has to be restarted.
         """
         # Does nothing, unless the model has been moved since the last step.
         self.codes, self.step_size = (
