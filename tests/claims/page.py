@@ -68,7 +68,7 @@ def slips_part(record: dict[str, Any]) -> str:
             s.name for s in new
         ],
         f"Asserts that notice no slip: {count} of {total}": [
-            f"{_short(name)}: `{text}`" for name, texts in idle.items() for text in texts
+            f"{marked[name]}: `{text}`" for name, texts in idle.items() for text in texts
         ],
     }
     by_hand = sum(slip.is_of_a_chapter for slip in met)
@@ -101,20 +101,18 @@ def states_part(record: dict[str, Any]) -> str:
     ]
     failures, far = [], []
     for name, entry in record.items():
-        numbers = entry["numbers"]
+        numbers, marked = entry["numbers"], _marked(name, record)
         failed = {entry["asserts"].get(p, p): n for p, n in entry["failed"].items()}
         failed |= {f"cell {cell}, by an error": n for cell, n in entry["errors"].items()}
-        failures += [
-            f"{_short(name)}, in {n} of {entry['states']}: `{t}`" for t, n in failed.items()
-        ]
+        failures += [f"{marked}, in {n} of {entry['states']}: `{t}`" for t, n in failed.items()]
         outside = [number for number in numbers if is_far(number)]
         far += [
-            f"{_short(name)}: {number['printed']:g} where the others have {number['mean']:g} "
+            f"{marked}: {number['printed']:g} where the others have {number['mean']:g} "
             f"({number['spread']:g}), in `{number['line'].replace('`', '')}`"
             for number in outside
         ]
         rows.append(
-            f"| {_marked(name, record)} | {entry['states']} | {len(entry['asserts'])} "
+            f"| {marked} | {entry['states']} | {len(entry['asserts'])} "
             f"| {len(failed)} | {len(numbers)} | {len(outside)} |"
         )
     folds = {"Asserts that failed in some state": failures, "Numbers far from the rest": far}
