@@ -155,6 +155,17 @@ def test_pieces_are_those_of_the_recorded_studies(estimate, shape):
     assert max(map(math.prod, shapes)) == math.prod(shape)
 
 
+def test_chains_move_together_though_their_starts_are_found_in_pieces(monkeypatch):
+    """A start needs a thousand codes per image at once, a move one."""
+    model = generative(pixels=784)
+    likelihood, decoded = model.likelihood, []
+    monkeypatch.setattr(
+        model, "likelihood", lambda z: decoded.append(tuple(z.shape[:-1])) or likelihood(z)
+    )
+    aevb.posterior_draws(model, torch.zeros(40, 784), 2, num_warmup=1, num_leapfrog=4)
+    assert decoded == [(1000,)] * 2 + [(40,)] * (1 + 3 * 4)
+
+
 @each_estimator
 @pytest.mark.parametrize("shape", [(0, 8), (8,), (2, 3, 8)])
 def test_what_are_no_images(estimate, options, one, average, shape):

@@ -1,6 +1,7 @@
 """Every algorithm: what a step may do, what it must not, and whether it finds the optimum."""
 
 import builtins
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -118,6 +119,19 @@ def a_batch(size=4, algorithm=None):
     return batch_of(torch.rand(images_for(algorithm, size), P))
 
 
+@contextmanager
+def nothing_read_back(monkeypatch):
+    """Fail if a number is read back from its device, which is what makes a GPU wait."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a step read a value back from its device")
+
+    with monkeypatch.context() as patch:
+        for reader in ("item", "tolist", "cpu", "numpy", "__float__", "__int__", "__bool__"):
+            patch.setattr(Tensor, reader, refuse)
+        yield
+
+
 @each_algorithm
 @pytest.mark.parametrize("size", [1, 4])
 def test_a_step_returns_detached_scalars(make, metrics, trained, size):
@@ -152,17 +166,11 @@ def test_a_step_trains_what_it_should_and_nothing_else(make, metrics, trained):
 
 @each_algorithm
 def test_a_step_never_waits_for_a_device(make, metrics, trained, monkeypatch):
-    """Reading a number back is what makes a GPU wait; SGD itself does not."""
+    """SGD itself does not."""
     algorithm = make()
     batch = a_batch(4, algorithm)
-
-    def refuse(*_, **__):
-        raise AssertionError("a step read a value back from its device")
-
-    for reader in ("item", "tolist", "cpu", "numpy", "__float__", "__int__", "__bool__"):
-        monkeypatch.setattr(Tensor, reader, refuse)
-    result = algorithm.step(batch)
-    monkeypatch.undo()
+    with nothing_read_back(monkeypatch):
+        result = algorithm.step(batch)
     assert all(torch.isfinite(value) for value in result.values())
 
 

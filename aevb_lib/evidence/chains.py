@@ -7,15 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aevb_lib import hmc
-from aevb_lib.evidence.pieces import piece_size, quietly
+from aevb_lib.evidence.pieces import WITH_GRADIENT, piece_size, quietly
 from aevb_lib.models import LatentVariableModel
 
 __all__ = ["move", "posterior_draws"]
 
 # Draws from the prior among which a chain finds its start.
 NUM_STARTS = 1000
-# A code is in memory with its gradient, and what the gradient is made of.
-COPIES = 5
 
 
 def posterior_draws(
@@ -61,7 +59,7 @@ def posterior_draws(
     with quietly(model, x, seed) as x:
         starts = torch.cat([_start(model, some) for some in x.split(piece_size(x, NUM_STARTS))])
         # A start needs a thousand codes and a chain one: together they take Python's time once.
-        size = piece_size(x, 1, copies=COPIES)
+        size = piece_size(x, 1, copies=WITH_GRADIENT)
         for images, start in zip(x.split(size), starts.split(size), strict=True):
 
             def log_density(z: Tensor, images: Tensor = images) -> Tensor:

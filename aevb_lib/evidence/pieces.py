@@ -12,11 +12,13 @@ from aevb_lib.checks import check_place
 from aevb_lib.modes import evaluation_mode
 from aevb_lib.randomness import own_randomness
 
-__all__ = ["piece_size", "quietly", "sample_sizes"]
+__all__ = ["WITH_GRADIENT", "piece_size", "quietly", "sample_sizes"]
 
 # Decoded values in memory at once, codes times images times pixels: 200 MB of float32. Pieces take
 # their random numbers one after the other, so recorded results repeat only with the same pieces.
 MAX_DECODED = 50_000_000
+# Copies of a decoded value: it is in memory with its gradient, and what the gradient is made of.
+WITH_GRADIENT = 5
 
 
 def piece_size(x: Tensor, codes_per_image: int, *, copies: int = 2) -> int:

@@ -13,13 +13,10 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from aevb_lib.distributions import diagonal_normal
-from aevb_lib.evidence.pieces import piece_size, quietly
+from aevb_lib.evidence.pieces import WITH_GRADIENT, piece_size, quietly
 from aevb_lib.models import LatentVariableModel
 
 __all__ = ["refine_posterior"]
-
-# A sample is in memory with its gradient, and what the gradient is made of.
-COPIES = 5
 
 
 def refine_posterior(
@@ -78,7 +75,7 @@ def refine_posterior(
             f"{list(start.mean.shape)}"
         )
     with quietly(model, x, seed) as x:
-        size = piece_size(x, num_samples, copies=COPIES)
+        size = piece_size(x, num_samples, copies=WITH_GRADIENT)
         parts = zip(*(t.split(size) for t in (x, start.mean, start.stddev)), strict=True)
         refined = [
             _climb(model, images, loc, spread, num_steps, num_samples, learning_rate)
