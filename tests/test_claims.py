@@ -140,8 +140,8 @@ def test_a_slip_of_a_chapter_concerns_no_other():
     own = Slip("own", "02_elbo", "", "")
     assert own.concerns("02_elbo")
     assert not own.concerns("05_models")
-    assert Slip("own", "race", "", "").is_of_a_chapter
-    assert Slip("of the library", "objectives", "", "").concerns("race")
+    assert Slip("own", "longer_races", "", "").is_of_a_chapter
+    assert Slip("of the library", "objectives", "", "").concerns("longer_races")
 
 
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
