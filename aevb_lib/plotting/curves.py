@@ -143,7 +143,9 @@ def small_multiples(
     xscale: str = "linear",
     height: float = 4.4,
 ) -> Figure:
-    """Draw the same curves in several panels on common axes, with one legend for all.
+    """Draw the same curves in several panels with one legend for all.
+
+    Heights have one axis in common, and horizontal positions one in each column.
 
     Args:
         panels: Title to curves; each curve is a name with its horizontal positions and its heights,
@@ -169,7 +171,7 @@ def small_multiples(
     if not panels or not all(panels.values()):
         raise ValueError("no curve to draw: every panel needs at least one")
     rows = -(-len(panels) // columns)
-    figure, grid = canvas(rows, columns, height=height, sharex=True, sharey=True, squeeze=False)
+    figure, grid = canvas(rows, columns, height=height, sharex="col", sharey=True, squeeze=False)
     handles: dict[str, Line2D] = {}
     with style():
         for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):

@@ -1312,8 +1312,8 @@ SLIPS = (
     Slip(
         "a pass too few in the formula",
         "11_algorithms",
-        '"Wake-sleep": 7, "Monte Carlo EM": 37}',
-        '"Wake-sleep": 6, "Monte Carlo EM": 36}',
+        '"Wake-sleep": 7, "Monte Carlo EM": 37,',
+        '"Wake-sleep": 6, "Monte Carlo EM": 36,',
     ),
     Slip(
         "dreams for data in the first lesson",
