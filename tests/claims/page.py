@@ -127,7 +127,7 @@ def is_far(number: dict[str, Any]) -> bool:
 
 def _short(name: str) -> str:
     """A chapter's number, or the name of a page that has none."""
-    return name[:2] if name[:2].isdigit() else name
+    return name[:2] if name[:2].isdigit() else name.replace("_", " ")
 
 
 def _cell(seen: dict[str, Any] | None) -> str:
