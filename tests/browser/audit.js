@@ -107,6 +107,39 @@ window.audit = (() => {
     return problems;
   }
 
+  const tables = () => all(".pst-scrollable-table-container").filter(isShown);
+  const isWide = (box) => box.scrollWidth > box.clientWidth + 1;
+
+  // On a desk neither code nor output nor tables scroll sideways, as 126 of 322 visible cells once did: the column that
+  // carries the answer is often the last.
+  function desk() {
+    const wide = [...all(".bd-article pre").filter(isShown), ...tables()].filter(isWide);
+    const narrow = all(".cell_input pre").filter((block) => block.clientWidth && block.clientWidth < 690);
+    return [
+      ...wide.map((box) => `scrolls sideways: ${describe(box)}`),
+      ...narrow.map((block) => `code in a box of ${block.clientWidth} pixels: ${describe(block)}`),
+    ];
+  }
+
+  // On a phone tables fit, but for those that are known to scroll, and so do plots without words; the others have at
+  // least this share of their designed width, since numbers at the axes once had 7.6 pixels.
+  function phone(scrolling, share) {
+    const problems = [];
+    const wide = tables().filter(isWide);
+    if (wide.length > scrolling) {
+      problems.push(`${wide.length} tables scroll sideways, not ${scrolling}: ${wide.map(describe).join(", ")}`);
+    }
+    for (const plot of all(".plot")) {
+      const image = all("img", plot).find(isShown);
+      if (plot.querySelector(".wordless")) {
+        if (plot.scrollWidth > plot.clientWidth) problems.push(`a plot without words scrolls: ${image.alt}`);
+      } else if (image.getBoundingClientRect().width < share * image.getAttribute("width")) {
+        problems.push(`letters in a plot have less than ten pixels: ${image.alt}`);
+      }
+    }
+    return problems;
+  }
+
   function textSize(least) {
     const small = all(".bd-article p, .bd-article li, .bd-article figcaption, .bd-article td").filter(
       (element) => isShown(element) && !element.closest("summary") && parseFloat(getComputedStyle(element).fontSize) < least,
@@ -139,6 +172,49 @@ window.audit = (() => {
     };
   }
 
+  // Axe takes time by the number of elements, and most of them are the words of highlighted code, thousands in few
+  // styles, and the strokes of formulas. Of words that look alike the first, the middle one and the last stay elements,
+  // the others become text of their block, which axe does not judge; of formulas stay empty pictures of the same size.
+  // They do not come back: what else is asked of a page is asked before. Neither do the shadows of what scrolls: they
+  // are gradients, before which axe leaves all colors undecided.
+  function thin() {
+    for (const box of all("pre, .pst-scrollable-table-container")) box.style.backgroundImage = "none";
+    const grounds = new Map([[null, ""]]);
+    const groundOf = (element) => { // what is painted or faded below a word, from the page up
+      if (!grounds.has(element)) {
+        const { backgroundColor, backgroundImage, opacity, mixBlendMode } = getComputedStyle(element);
+        const layer = [backgroundColor, backgroundImage, opacity, mixBlendMode].join();
+        const below = groundOf(element.parentElement);
+        grounds.set(element, layer === "rgba(0, 0, 0, 0),none,1,normal" ? below : `${below}/${layer}`);
+      }
+      return grounds.get(element);
+    };
+    const hasText = (block) => [...block.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    const isWord = (node) =>
+      node.tagName === "SPAN" && !node.children.length && node.getAttributeNames().every((name) => name === "class");
+    const look = (word) => {
+      const style = getComputedStyle(word);
+      const { color, webkitTextFillColor, webkitTextStroke, textShadow, fontSize, fontWeight } = style;
+      // Axe leaves single letters and mere signs undecided: they cannot stand for longer words.
+      const text = word.textContent.trim();
+      const kind = [text.length > 1, /[\p{L}\p{N}]/u.test(text), isShown(word)];
+      return [color, webkitTextFillColor, webkitTextStroke, textShadow, fontSize, fontWeight, kind, groundOf(word)].join();
+    };
+    const blocks = all("pre, .sig *").filter((block) => !hasText(block) && [...block.children].some(isWord));
+    const alike = Map.groupBy(blocks.flatMap((block) => [...block.children].filter(isWord)), look);
+    const others = new Set([...alike.values()].flat());
+    for (const same of alike.values()) {
+      for (const at of [0, same.length >> 1, same.length - 1]) others.delete(same[at]);
+    }
+    for (const block of blocks) {
+      // All at once: a script of the theme looks through the block after each change.
+      block.replaceChildren(...[...block.childNodes].map((node) => (others.has(node) ? node.textContent : node)));
+      block.dataset.thinned = "";
+    }
+    for (const picture of all("mjx-container svg")) picture.replaceChildren();
+    axe.configure({ rules: [{ id: "color-contrast", selector: ":not([data-thinned])" }] });
+  }
+
   // Rules of WCAG 2.0 and 2.1, levels A and AA. The one exception is docutils' own markup of reference lists.
   // `about` is "all", or one half: "colors", which change with the mode, or "structure", which does not.
   async function accessibility(about) {
@@ -157,5 +233,5 @@ window.audit = (() => {
         brief(failureSummary.split("\n").slice(1).join("; "), 160)));
   }
 
-  return { formulas, images, overflow, textSize, focus, accessibility };
+  return { formulas, images, overflow, desk, phone, textSize, focus, thin, accessibility };
 })();

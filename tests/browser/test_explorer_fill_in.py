@@ -42,6 +42,22 @@ def settled(page: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def opened(open_explorer: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
+    """One page for all tests, which takes seconds to decode its grid, and how it was at first."""
+    page = open_explorer()
+    return page, settled(page)
+
+
+@pytest.fixture
+def page(opened: tuple[Any, dict[str, Any]]) -> Any:
+    """The page with the lower sixteen rows covered, as at first."""
+    page, _ = opened
+    page.get_by_role("radio", name="bottom").check()
+    page.get_by_role("slider").fill("16")
+    return page
+
+
+@pytest.fixture(scope="module")
 def plane() -> tuple[Tensor, Tensor]:
     """Logits of all cells, row by row from the top left, and the logarithm of the prior's mass."""
     model = load_pretrained("vae", 2)
@@ -101,10 +117,9 @@ def test_the_grid_stands_for_the_integral(plane: tuple[Tensor, Tensor]) -> None:
 
 
 def test_it_starts_with_a_covered_digit(
-    open_explorer: Callable[..., Any], plane: tuple[Tensor, Tensor]
+    opened: tuple[Any, dict[str, Any]], page: Any, plane: tuple[Tensor, Tensor]
 ) -> None:
-    page = open_explorer()
-    state = settled(page)
+    _, state = opened
     assert (state["side"], state["covered"]) == ("bottom", 16)
     check(page, state, plane)
     test = aevb.load_mnist()[1]
@@ -112,10 +127,7 @@ def test_it_starts_with_a_covered_digit(
     assert np.array_equal(state["x"], expected.double())
 
 
-def test_it_answers_keyboard(
-    open_explorer: Callable[..., Any], plane: tuple[Tensor, Tensor]
-) -> None:
-    page = open_explorer()
+def test_it_answers_keyboard(page: Any, plane: tuple[Tensor, Tensor]) -> None:
     first = settled(page)
     dial = page.get_by_role("slider")
     for _ in range(3):
@@ -139,20 +151,14 @@ def test_it_answers_keyboard(
 
 
 @pytest.mark.parametrize("side", ["top", "left", "right"])
-def test_every_side_can_be_covered(
-    side: str, open_explorer: Callable[..., Any], plane: tuple[Tensor, Tensor]
-) -> None:
-    page = open_explorer()
+def test_every_side_can_be_covered(side: str, page: Any, plane: tuple[Tensor, Tensor]) -> None:
     page.get_by_role("radio", name=side).check()
     state = settled(page)
     assert state["side"] == side
     check(page, state, plane)
 
 
-def test_the_cover_is_dragged_on_the_picture(
-    open_explorer: Callable[..., Any], plane: tuple[Tensor, Tensor]
-) -> None:
-    page = open_explorer()
+def test_the_cover_is_dragged_on_the_picture(page: Any, plane: tuple[Tensor, Tensor]) -> None:
     settled(page)
     box = page.locator(".x-seen").bounding_box()
     middle = box["x"] + box["width"] / 2
@@ -166,10 +172,7 @@ def test_the_cover_is_dragged_on_the_picture(
     check(page, state, plane)
 
 
-def test_new_draws_and_another_digit(
-    open_explorer: Callable[..., Any], plane: tuple[Tensor, Tensor]
-) -> None:
-    page = open_explorer()
+def test_new_draws_and_another_digit(page: Any, plane: tuple[Tensor, Tensor]) -> None:
     first = settled(page)
     page.get_by_role("button", name="New draws").click()
     second = settled(page)
@@ -183,8 +186,8 @@ def test_new_draws_and_another_digit(
 
 
 @pytest.mark.parametrize(("mode", "width"), [("light", 800), ("dark", 390), ("light", 330)])
-def test_it_is_accessible_and_fits(
-    mode: str, width: int, open_explorer: Callable[..., Any]
-) -> None:
-    page = open_explorer(mode, width)
+def test_it_is_accessible_and_fits(mode: str, width: int, page: Any) -> None:
+    page.emulate_media(color_scheme=mode)
+    page.set_viewport_size({"width": width, "height": 1000})
+    settled(page)
     assert explorer_faults(page) == []
