@@ -10,6 +10,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
@@ -48,7 +49,9 @@ SCROLLING_TABLES = {
 LEAST_LETTERS = 9.9  # pixels of a phone: ten, as far as widths are whole numbers
 
 
+@cache
 def built_pages(book: Path) -> dict[str, BeautifulSoup]:
+    """Read once for all tests, which leave it as it is."""
     return {
         file.relative_to(book).as_posix(): BeautifulSoup(file.read_text("utf8"), "html.parser")
         for file in sorted(book.rglob("*.html"))
